@@ -1,0 +1,87 @@
+// Package frame holds the unit that travels from a namespace to its clients:
+// one encoded message, immutable, shared by all its receivers.
+//
+// A Frame has one or more parts: a text, and the binary attachments that
+// follow it. How the parts look on a transport (a WebSocket frame, a piece of
+// a polling body) is the transport's business; Wire caches each such form in
+// the Frame, so that a broadcast to a thousand clients is encoded once for each
+// form in use, and never for a form that nobody uses.
+//
+// All methods may be called from any goroutine.
+package frame
+
+import "sync/atomic"
+
+// Part is one message of the transport beneath: text, or binary.
+type Part struct {
+	Data   []byte
+	Binary bool
+}
+
+// Form numbers a wire form. The transport defines the numbers, from 0 to
+// MaxForms-1.
+type Form uint8
+
+// MaxForms is how many wire forms a Frame can cache.
+const MaxForms = 8
+
+// Frame is one encoded message. Its contents must not be changed once it has
+// been made.
+type Frame struct {
+	first Part
+	rest  []Part
+	size  int
+	forms [MaxForms]atomic.Pointer[[]byte]
+}
+
+// New makes a frame of a first part and those that follow it. The frame owns
+// the data from then on.
+func New(first Part, rest ...Part) *Frame {
+	f := &Frame{first: first, rest: rest, size: len(first.Data)}
+	for _, p := range rest {
+		f.size += len(p.Data)
+	}
+	return f
+}
+
+// Text makes a frame of one text part.
+func Text(data []byte) *Frame { return New(Part{Data: data}) }
+
+// Binary makes a frame of one binary part.
+func Binary(data []byte) *Frame { return New(Part{Data: data, Binary: true}) }
+
+// Len returns the number of parts, at least 1.
+func (f *Frame) Len() int { return 1 + len(f.rest) }
+
+// Part returns part i, counted from 0.
+func (f *Frame) Part(i int) Part {
+	if i == 0 {
+		return f.first
+	}
+	return f.rest[i-1]
+}
+
+// Size returns the number of bytes in all parts, without what a transport adds.
+func (f *Frame) Size() int { return f.size }
+
+// Wire returns the frame in the given form, made by build at the first call
+// for that form. Callers must not change the result. Two first calls at the
+// same moment may both build; they get the same result.
+func (f *Frame) Wire(form Form, build func(*Frame) []byte) []byte {
+	if p := f.forms[form].Load(); p != nil {
+		return *p
+	}
+	b := build(f)
+	if !f.forms[form].CompareAndSwap(nil, &b) {
+		return *f.forms[form].Load()
+	}
+	return b
+}
+
+// Flags say how a frame is to be sent. The zero value is an ordinary frame.
+type Flags struct {
+	// Volatile: drop the frame when the connection cannot take it at once.
+	Volatile bool
+	// NoCompress: do not compress it, where compression is on.
+	NoCompress bool
+}

@@ -1,0 +1,38 @@
+package frame
+
+import (
+	"sync"
+	"testing"
+)
+
+func TestFrame_WireBuildsEachFormOnce(t *testing.T) {
+	f := New(Part{Data: []byte("a")}, Part{Data: []byte{1, 2}, Binary: true})
+	built := 0
+	build := func(f *Frame) []byte { built++; return append([]byte("wire:"), f.Part(0).Data...) }
+	first := f.Wire(1, build)
+	if again := f.Wire(1, build); &again[0] != &first[0] || built != 1 {
+		t.Errorf("built %d times, want once and the same bytes", built)
+	}
+	if f.Wire(2, build); built != 2 {
+		t.Errorf("another form was not built: %d builds", built)
+	}
+	if f.Len() != 2 || f.Size() != 3 || !f.Part(1).Binary {
+		t.Errorf("Len %d, Size %d, Part(1) %+v", f.Len(), f.Size(), f.Part(1))
+	}
+}
+
+// Concurrent first senders must all send the very same bytes.
+func TestFrame_WireIsSharedByConcurrentSenders(t *testing.T) {
+	f := Text([]byte("x"))
+	got := make([]*byte, 8)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() { got[i] = &f.Wire(0, func(*Frame) []byte { return []byte("x") })[0] })
+	}
+	wg.Wait()
+	for _, p := range got {
+		if p != got[0] {
+			t.Fatal("two senders got different bytes")
+		}
+	}
+}
