@@ -1,0 +1,17 @@
+package lease
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain fails the run when a goroutine is left behind. With holderEnv set the
+// binary is the holder that TestHeld_PausedKnowsAtOnce stops.
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(holderEnv); addr != "" {
+		os.Exit(runHolder(addr))
+	}
+	goleak.VerifyTestMain(m)
+}
