@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/node"
+)
+
+// serveFlags are the flags of serve, as given.
+type serveFlags struct {
+	listen, adminListen string
+	host, hostPort      string
+	logFormat, logLevel string
+	options             node.Options
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run one node until SIGTERM or SIGINT",
+		Long: `Run one node until SIGTERM or SIGINT; then drain and exit 0.
+
+The node accepts every namespace and answers these events, each with an
+acknowledgement if the client wants one:
+
+  join ROOM                  the socket joins the room
+  leave ROOM                 the socket leaves it
+  broadcast EVENT [ARG...]   sends the event to every other socket of the namespace
+  to ROOM EVENT [ARG...]     sends it to every other socket in the room
+  echo [ARG...]              sends the arguments back`,
+		Example: `  dynamicio serve --listen 127.0.0.1:8080 --public-status
+  dynamicio serve --host myhost.com --retirement 30s --cors-origin https://myhost.com`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := environ(cmd.Flags()); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), f, cmd.ErrOrStderr())
+		},
+	}
+	o := &f.options
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.listen, "listen", ":8080", "address to serve on; port 0 picks a free one")
+	flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for health checks and pprof (default: health checks on the main one, no pprof)")
+	flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster")
+	flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
+	flags.StringVar(&o.Path, "path", "/socket.io", "path of Engine.IO, the client and the status")
+	flags.StringVar(&f.host, "host", "*", `main host: "*", a name, "/regexp/", or "true" (no host is the main one)`)
+	flags.StringVar(&f.hostPort, "host-port", "keep", `the port in host names: "keep" or "drop"`)
+	flags.DurationVar(&o.Retirement, "retirement", 10*time.Second, "how long a namespace stays empty before it is retired")
+	flags.BoolVar(&o.PublicStatus, "public-status", false, "show the status page to everybody")
+	flags.StringVar(&o.StatusToken, "status-token", "", "show the status page to those who present this token")
+	flags.StringArrayVar(&o.Origins, "cors-origin", nil, `origin whose pages may connect from another host, "*" for all; repeatable`)
+	flags.DurationVar(&o.PingInterval, "ping-interval", 25*time.Second, "time between heartbeats")
+	flags.DurationVar(&o.PingTimeout, "ping-timeout", 20*time.Second, "time a client has to answer one")
+	flags.IntVar(&o.MaxPayload, "max-payload", 1_000_000, "largest message of a client, in bytes")
+	flags.BoolVar(&o.AllowEIO3, "allow-eio3", false, "let clients of Socket.IO v2 in")
+	flags.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "time for clients to go when the node stops")
+	flags.StringVar(&f.logFormat, "log-format", "text", `"text" or "json"`)
+	flags.StringVar(&f.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
+	return cmd
+}
+
+// complete checks what the flag package cannot, and fills in the options.
+func (f *serveFlags) complete(logs io.Writer) error {
+	o := &f.options
+	var err error
+	if o.Host, err = namespace.ParsePattern(f.host); err != nil {
+		return usagef("--host: %v", err)
+	}
+	switch f.hostPort {
+	case "keep", "drop":
+		o.DropHostPort = f.hostPort == "drop"
+	default:
+		return usagef(`--host-port is %q, must be "keep" or "drop"`, f.hostPort)
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"retirement", o.Retirement}, {"ping-interval", o.PingInterval},
+		{"ping-timeout", o.PingTimeout}, {"drain-timeout", o.DrainTimeout},
+	} {
+		if d.value <= 0 {
+			return usagef("--%s is %v, must be above 0", d.flag, d.value)
+		}
+	}
+	if o.MaxPayload <= 0 {
+		return usagef("--max-payload is %d, must be above 0", o.MaxPayload)
+	}
+	if o.Path == "" || o.Path[0] != '/' {
+		return usagef("--path is %q, must begin with a slash", o.Path)
+	}
+	for _, l := range []struct{ flag, value string }{{"listen", f.listen}, {"admin-listen", f.adminListen}} {
+		if _, _, err := net.SplitHostPort(l.value); err != nil && l.value != "" {
+			return usagef("--%s is %q, want host:port or :port", l.flag, l.value)
+		}
+	}
+	o.Logger, err = newLogger(logs, f.logFormat, f.logLevel)
+	return err
+}
+
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef(`--log-level is %q, must be "debug", "info", "warn" or "error"`, level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, usagef(`--log-format is %q, must be "text" or "json"`, format)
+}
+
+func serve(ctx context.Context, f serveFlags, logs io.Writer) error {
+	if err := f.complete(logs); err != nil {
+		return err
+	}
+	srv, err := node.New(f.options)
+	if err != nil {
+		return &usageError{err} // what is left to go wrong is a wrong option
+	}
+	addVerbs(srv)
+	if f.adminListen != "" {
+		stop, err := serveAdmin(f.adminListen, srv, f.options.Logger)
+		if err != nil {
+			return fmt.Errorf("--admin-listen: %w", err)
+		}
+		defer stop()
+	}
+	return srv.ListenAndServe(ctx, f.listen)
+}
+
+// serveAdmin serves the health checks and pprof on an address of their own,
+// until stop is called.
+func serveAdmin(addr string, srv http.Handler, log *slog.Logger) (stop func(), err error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/healthz", srv)
+	mux.Handle("/readyz", srv)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() { // ends when h is closed
+		defer close(done)
+		_ = h.Serve(l)
+	}()
+	log.Info("admin listening", "address", l.Addr().String())
+	return func() {
+		_ = h.Close()
+		<-done
+	}, nil
+}

@@ -1,0 +1,172 @@
+package namespace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace/frame"
+	"github.com/dynamicio/dynamicio/namespace/packet"
+)
+
+// Reply is what one client, or one node, answered.
+type Reply struct {
+	// SocketID says which client it was; empty for one of another node.
+	SocketID string
+	// Node says which node it was; empty if it is not known.
+	Node string
+	// Args are the arguments of the acknowledgement, nil if there is none.
+	Args *Args
+	// Err is [ErrTimeout] or [ErrDisconnected] if no acknowledgement came.
+	Err error
+}
+
+// defaultAckTimeout ends the wait for acknowledgements of many where neither
+// the caller's context nor Timeout does.
+const defaultAckTimeout = 10 * time.Second
+
+// expect registers what becomes of an acknowledgement. f is called once, with
+// locks held: it must not block or call user code. Where the socket has gone
+// already, that is at once.
+func (s *Socket) expect(id uint64, f func(*Args, error)) {
+	s.mu.Lock()
+	gone := s.gone.Load()
+	if !gone {
+		if s.acks == nil {
+			s.acks = make(map[uint64]func(*Args, error))
+		}
+		s.acks[id] = f
+	}
+	s.mu.Unlock()
+	if gone {
+		f(nil, ErrDisconnected)
+	}
+}
+
+// forget stops waiting for an acknowledgement.
+func (s *Socket) forget(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.acks, id)
+}
+
+// resolve takes an acknowledgement of the client. One that nobody waits for
+// is dropped: it is late, or the client made it up.
+func (s *Socket) resolve(p packet.Packet) {
+	s.mu.Lock()
+	f := s.acks[p.ID]
+	delete(s.acks, p.ID)
+	s.mu.Unlock()
+	if f != nil {
+		f(&p.Args, nil)
+	}
+}
+
+// collector gathers the acknowledgements of one broadcast on this node.
+type collector struct {
+	each func(Reply) // called with mu held; must not block
+
+	mu      sync.Mutex // guards what follows
+	pending map[*Socket]struct{}
+	done    chan struct{} // closed when nobody is pending
+}
+
+// broadcastWithAck sends an event to the addressed sockets of this node and
+// calls each for every acknowledgement. It returns how many clients there are
+// and a function that waits for them until ctx is over; those that have not
+// answered by then are reported with ErrTimeout.
+func (ns *Namespace) broadcastWithAck(rooms, except []string, f *frame.Frame, id uint64, flags frame.Flags, each func(Reply)) (clients int, wait func(context.Context)) {
+	c := &collector{each: each, pending: make(map[*Socket]struct{}), done: make(chan struct{})}
+	addressed := ns.addressed(rooms, except)
+	for _, s := range addressed {
+		c.pending[s] = struct{}{}
+	}
+	if len(addressed) == 0 {
+		close(c.done)
+	}
+	for _, s := range addressed {
+		s.expect(id, func(args *Args, err error) { c.settle(s, args, err) })
+		s.send(f, flags)
+		s.observe(f)
+	}
+	ns.reg.stats.deliveries.Add(int64(len(addressed)))
+	return len(addressed), func(ctx context.Context) {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			for _, s := range addressed {
+				s.forget(id)
+				c.settle(s, nil, ErrTimeout)
+			}
+		}
+	}
+}
+
+// settle takes the one result of a socket; whatever comes later is dropped.
+func (c *collector) settle(s *Socket, args *Args, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, waiting := c.pending[s]; !waiting {
+		return
+	}
+	delete(c.pending, s)
+	c.each(Reply{SocketID: s.id, Node: s.ns.reg.opts.NodeID, Args: args, Err: err})
+	if len(c.pending) == 0 {
+		close(c.done)
+	}
+}
+
+// EmitWithAck sends an event and waits for the acknowledgements of all
+// addressed clients, until ctx or the Timeout is over (10 seconds if there is
+// neither). There is one Reply for each client that answered, and for each
+// client of this node that did not. The error is nil if all answered; otherwise
+// it matches [ErrTimeout], or is a [*MissingError] that names nodes.
+func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) ([]Reply, error) {
+	timeout := b.timeout
+	if _, ends := ctx.Deadline(); timeout == 0 && !ends {
+		timeout = defaultAckTimeout
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	id := b.ns.ids.Add(1)
+	f, err := encodeEvent(packet.Header{Type: packet.Event, Namespace: b.ns.name, ID: id, HasID: true}, event, args)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		mu      sync.Mutex // guards replies and late
+		replies []Reply
+		late    int
+	)
+	add := func(r Reply) {
+		mu.Lock()
+		defer mu.Unlock()
+		replies = append(replies, r)
+		if r.Err != nil {
+			late++
+		}
+	}
+	_, wait := b.ns.broadcastWithAck(b.rooms, b.except, f, id, b.flags, add)
+	if !b.local {
+		m := b.message(KindBroadcast, f)
+		deadline, _ := ctx.Deadline()
+		m.Timeout = time.Until(deadline)
+		err = b.ns.reg.opts.Cluster.Ask(ctx, m, func(a Answer) {
+			if a.Args != nil {
+				add(Reply{Node: a.Node, Args: a.Args})
+			}
+		})
+	}
+	wait(ctx)
+	mu.Lock()
+	defer mu.Unlock()
+	if late > 0 {
+		err = errors.Join(fmt.Errorf("%w: %d clients of this node", ErrTimeout, late), err)
+	}
+	return replies, err
+}

@@ -1,0 +1,477 @@
+package namespace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/dynamicio/dynamicio/namespace/frame"
+	"github.com/dynamicio/dynamicio/namespace/packet"
+)
+
+// Handshake is the request that opened a connection. It is shared by all
+// sockets of the connection and must not be changed.
+type Handshake struct {
+	Header  http.Header
+	URL     *url.URL
+	Host    string // the virtual host, already normalised; empty if there is none
+	Address string // of the client, without port
+	Time    time.Time
+	Secure  bool // came over TLS
+	XDomain bool // came with an Origin of its own
+}
+
+// maxPendingBytes bounds the payload of events that wait for their handlers;
+// beside it, one event may always wait.
+const maxPendingBytes = 4 << 20
+
+// Client is one connection and the sockets on it: one for each namespace that
+// the client joined. The transport feeds it; everything else about a client is
+// on its [Socket]s.
+type Client struct {
+	reg       *Registry
+	conn      Conn
+	handshake *Handshake
+	host      string         // prefix of its namespaces' full names; empty on the main host
+	decoder   packet.Decoder // used by Receive alone
+
+	// mu guards what follows; see the lock order in the package comment.
+	mu         sync.Mutex
+	sockets    byName[*Socket]  // admitted, by short name
+	connecting byName[*attempt] // on their way in, by short name
+	timeout    *time.Timer      // until the first socket is admitted, then nil
+	connects   *rate.Limiter    // made when the first few CONNECTs have gone by
+	seen       int              // CONNECTs so far
+	reason     string           // why it closed; empty while it is open
+
+	// The queue of what waits to be handled, in order. Whoever appends to it
+	// while nobody works starts work, which ends when the queue is empty.
+	first, last *job
+	queued      int // jobs
+	bytes       int // payload of the events among them
+	working     bool
+	tries       int           // attempts whose goroutine runs
+	space       chan struct{} // not nil while Receive waits for room in the queue
+}
+
+// job is an event of a socket, or something else that keeps its place among them.
+type job struct {
+	do     func()
+	socket *Socket
+	event  packet.Packet
+	next   *job
+}
+
+// jobs are used again, by all clients: an idle one holds no memory for events.
+var jobs = sync.Pool{New: func() any { return new(job) }}
+
+// attempt is a CONNECT that has not been decided.
+type attempt struct {
+	name   string
+	auth   []byte
+	query  string
+	ctx    context.Context // ends when the client leaves or its connection closes
+	cancel context.CancelFunc
+}
+
+func (a *attempt) key() string { return a.name }
+
+// Accept takes a new connection. The caller passes what arrives to Receive and
+// calls Closed at the end.
+func (r *Registry) Accept(conn Conn, h *Handshake) (*Client, error) {
+	host := h.Host
+	if _, main := r.opts.Host.Match(host); main {
+		host = ""
+	}
+	c := &Client{reg: r, conn: conn, handshake: h, host: host}
+	c.decoder.MaxAttachments = r.opts.MaxAttachments
+	c.decoder.Protocol = c.protocol()
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil, ErrClosed
+	}
+	r.work.Add(1) // until the client is finished
+	r.clients[c] = struct{}{}
+	r.mu.Unlock()
+	c.mu.Lock()
+	c.timeout = time.AfterFunc(r.opts.ConnectTimeout, c.connectTimeout)
+	c.mu.Unlock()
+	if conn.Protocol() == 3 {
+		// Socket.IO v2 clients are in "/" without having asked.
+		c.connect(packet.Packet{Type: packet.Connect, Namespace: "/"})
+	}
+	return c, nil
+}
+
+// protocol is the version of the Socket.IO protocol that the client speaks.
+func (c *Client) protocol() int {
+	if c.conn.Protocol() == 3 {
+		return packet.Protocol4
+	}
+	return packet.Protocol5
+}
+
+// connectTimeout closes a connection that has joined nothing. One that is on
+// its way into a namespace gets the time again.
+func (c *Client) connectTimeout() {
+	c.mu.Lock()
+	idle := c.timeout != nil && c.reason == ""
+	if idle && c.connecting.len() > 0 {
+		c.timeout.Reset(c.reg.opts.ConnectTimeout)
+		idle = false
+	}
+	c.mu.Unlock()
+	if idle {
+		c.conn.Close(ReasonForcedClose)
+	}
+}
+
+var errNoConnect = errors.New("namespace: the first packet of a connection must be a CONNECT")
+
+// Receive takes one message of the transport. Calls come one at a time, in
+// order. It blocks while too many events of the client wait for their
+// handlers. An error means that the client does not speak the protocol: the
+// connection deserves to be closed with [ReasonParseError].
+func (c *Client) Receive(data []byte, binary bool) error {
+	var (
+		p    packet.Packet
+		done bool
+		err  error
+	)
+	if binary {
+		p, done, err = c.decoder.Binary(data)
+	} else {
+		p, done, err = c.decoder.Text(data)
+	}
+	if err != nil || !done {
+		return err
+	}
+	switch p.Type {
+	case packet.Connect:
+		c.connect(p)
+		return nil
+	case packet.ConnectError:
+		return errors.New("namespace: a client may not send CONNECT_ERROR")
+	}
+
+	c.mu.Lock()
+	s := c.sockets.get(p.Namespace)
+	if s == nil {
+		defer c.mu.Unlock()
+		if a := c.connecting.get(p.Namespace); a != nil && p.Type == packet.Disconnect {
+			a.cancel()
+			c.connecting.remove(a)
+		}
+		if c.seen == 0 {
+			return errNoConnect
+		}
+		return nil // crossed with a disconnect of ours
+	}
+	switch p.Type {
+	case packet.Disconnect:
+		c.removeLocked(s, ReasonClientLeft)
+	case packet.Event:
+		c.waitLocked(len(p.Data))
+		j := jobs.Get().(*job)
+		j.socket, j.event = s, p
+		c.pushLocked(j)
+	}
+	c.mu.Unlock()
+	if p.Type == packet.Ack {
+		s.resolve(p)
+	}
+	return nil
+}
+
+// waitLocked waits until there is room in the queue for an event, or the
+// connection is closed. c.mu must be held; it is let go meanwhile.
+func (c *Client) waitLocked(size int) {
+	for c.reason == "" && c.queued > 0 &&
+		(c.queued >= c.reg.opts.MaxPendingEvents || c.bytes+size > maxPendingBytes) {
+		c.space = make(chan struct{})
+		space := c.space
+		c.mu.Unlock()
+		<-space
+		c.mu.Lock()
+	}
+}
+
+// Closed tells that the connection has ended. All its sockets leave their
+// namespaces, after the handlers of the events that came before.
+func (c *Client) Closed(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != "" {
+		return
+	}
+	c.reason = reason
+	c.stopTimeoutLocked()
+	for _, a := range c.connecting.values() {
+		a.cancel()
+	}
+	c.connecting = byName[*attempt]{}
+	for _, s := range c.sockets.values() {
+		c.removeLocked(s, reason)
+	}
+	if c.space != nil {
+		close(c.space)
+		c.space = nil
+	}
+	c.finishLocked()
+}
+
+func (c *Client) stopTimeoutLocked() {
+	if c.timeout != nil {
+		c.timeout.Stop()
+		c.timeout = nil
+	}
+}
+
+// finishLocked lets go of a client that is closed and has nothing left to do.
+func (c *Client) finishLocked() {
+	if c.reason == "" || c.working || c.tries > 0 {
+		return
+	}
+	c.reg.mu.Lock()
+	delete(c.reg.clients, c)
+	c.reg.mu.Unlock()
+	c.reg.work.Done()
+}
+
+// removeLocked takes a socket off the connection. Its disconnect handlers run
+// in their place among the events. c.mu must be held.
+func (c *Client) removeLocked(s *Socket, reason string) {
+	if !c.sockets.remove(s) {
+		return
+	}
+	s.end()
+	c.doLocked(func() { s.depart(reason) })
+}
+
+// doLocked queues something to do. c.mu must be held.
+func (c *Client) doLocked(do func()) {
+	j := jobs.Get().(*job)
+	j.do = do
+	c.pushLocked(j)
+}
+
+// pushLocked appends to the queue. c.mu must be held.
+func (c *Client) pushLocked(j *job) {
+	if c.last == nil {
+		c.first = j
+	} else {
+		c.last.next = j
+	}
+	c.last = j
+	c.queued++
+	c.bytes += len(j.event.Data)
+	if !c.working {
+		c.working = true
+		go c.work()
+	}
+}
+
+// work handles what is queued, one after the other.
+func (c *Client) work() {
+	for {
+		c.mu.Lock()
+		j := c.first
+		if j == nil {
+			c.working = false
+			c.finishLocked()
+			c.mu.Unlock()
+			return
+		}
+		if c.first = j.next; c.first == nil {
+			c.last = nil
+		}
+		c.queued--
+		c.bytes -= len(j.event.Data)
+		if c.space != nil && c.queued <= c.reg.opts.MaxPendingEvents/2 {
+			close(c.space)
+			c.space = nil
+		}
+		c.mu.Unlock()
+		if j.socket != nil {
+			j.socket.dispatch(j.event)
+		} else {
+			j.do()
+		}
+		*j = job{}
+		jobs.Put(j)
+	}
+}
+
+// connect handles a CONNECT packet.
+func (c *Client) connect(p packet.Packet) {
+	name := p.Namespace
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen++
+	if c.reason != "" || c.sockets.get(name) != nil || c.connecting.get(name) != nil {
+		return // asked twice: the one answer is on its way
+	}
+	opts := &c.reg.opts
+	switch {
+	case strings.HasPrefix(name, "//") || len(name) > opts.MaxNameLength:
+		// A full name would reach into another host's namespaces.
+		c.refuse(name, &ClientError{Message: messageInvalid})
+		return
+	case c.sockets.len()+c.connecting.len() >= opts.MaxConnectionNamespaces || !c.mayConnectLocked():
+		c.reg.stats.refused.Add(1)
+		c.refuse(name, &ClientError{Message: messageTooMany})
+		return
+	}
+	a := &attempt{name: name, auth: p.Data, query: p.Query}
+	full := FullName(c.host, name)
+	if ns := c.reg.pinLive(full); ns != nil {
+		a.ctx, a.cancel = context.Background(), func() {}
+		c.connecting.put(a)
+		s := newSocket(ns, c, a)
+		c.doLocked(func() { c.admit(a, s) })
+		return
+	}
+	a.ctx, a.cancel = context.WithCancel(c.reg.ctx)
+	c.connecting.put(a)
+	c.tries++
+	go c.try(a, full)
+}
+
+// mayConnectLocked bounds how fast a connection can ask for namespaces, lest
+// it fill the node with names that it leaves at once. c.mu must be held.
+func (c *Client) mayConnectLocked() bool {
+	if c.seen <= 8 {
+		return true // no limiter for the ordinary client
+	}
+	if c.connects == nil {
+		n := c.reg.opts.MaxConnectionNamespaces
+		c.connects = rate.NewLimiter(rate.Limit(max(1, n/10)), n)
+	}
+	return c.connects.Allow()
+}
+
+// refuse answers a CONNECT with an error. It only queues a frame.
+func (c *Client) refuse(name string, why *ClientError) {
+	f, err := packet.EncodeConnectError(c.protocol(), name, why.Message, why.Data)
+	if err != nil { // the data cannot be encoded
+		c.reg.log.Error("data of a refusal", "namespace", name, "error", err)
+		f = mustEncode(packet.EncodeConnectError(c.protocol(), name, why.Message, nil))
+	}
+	c.conn.Send(f, frame.Flags{})
+}
+
+// try takes an attempt through everything that may wait: the setup of the
+// namespace, the cluster's directory, the middleware. It ends when these have
+// decided; a client that has gone ends it early.
+func (c *Client) try(a *attempt, full string) {
+	s, err := c.pass(a, full)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tries--
+	c.doLocked(func() {
+		if err != nil {
+			c.reject(a, full, err)
+			return
+		}
+		c.admit(a, s)
+	})
+}
+
+// pass returns the socket, with its namespace pinned, if it may come in.
+func (c *Client) pass(a *attempt, full string) (*Socket, error) {
+	r := c.reg
+	ns, err := r.pin(a.ctx, full)
+	if err != nil {
+		return nil, err
+	}
+	if ns, err = r.enter(a.ctx, ns); err != nil {
+		return nil, err
+	}
+	s := newSocket(ns, c, a)
+	ns.mu.RLock()
+	middleware := ns.middleware
+	ns.mu.RUnlock()
+	for _, m := range middleware {
+		err := errors.New("namespace: middleware panicked")
+		r.guard("middleware", full, func() { err = m(a.ctx, s) })
+		if err != nil {
+			r.release(ns)
+			return nil, &middlewareError{err}
+		}
+	}
+	return s, nil
+}
+
+// middlewareError marks a refusal by a middleware, whose general word to the
+// client is another than that of a setup.
+type middlewareError struct{ err error }
+
+func (e *middlewareError) Error() string { return e.err.Error() }
+func (e *middlewareError) Unwrap() error { return e.err }
+
+// reject tells the client why it is not let in, in its place among the events.
+func (c *Client) reject(a *attempt, full string, err error) {
+	c.mu.Lock()
+	waits := c.connecting.remove(a)
+	c.mu.Unlock()
+	a.cancel()
+	if !waits {
+		return // it has left, or gone
+	}
+	r := c.reg
+	r.stats.refused.Add(1)
+	general := messageInvalid
+	if _, ok := errors.AsType[*middlewareError](err); ok {
+		general = "Forbidden"
+	} else if !errors.Is(err, ErrRefused) {
+		general = messageUnavailable
+		r.log.Warn("connect refused", "namespace", full, "error", err)
+	}
+	r.log.Debug("connect refused", "namespace", full, "socket", c.conn.ID(), "error", err)
+	c.refuse(a.name, forClient(err, general))
+}
+
+// admit lets a socket in: from its CONNECT answer on it gets every broadcast,
+// and its events are handled once the connect handlers have returned.
+func (c *Client) admit(a *attempt, s *Socket) {
+	c.mu.Lock()
+	wanted := c.connecting.remove(a)
+	if wanted {
+		c.sockets.put(s)
+		c.stopTimeoutLocked()
+		s.ns.add(s)
+	}
+	c.mu.Unlock()
+	a.cancel()
+	if !wanted {
+		c.reg.release(s.ns)
+		return
+	}
+	c.reg.stats.connects.Add(1)
+	s.ns.mu.RLock()
+	handlers := s.ns.onConnect
+	s.ns.mu.RUnlock()
+	for _, h := range handlers {
+		c.reg.guard("OnConnect handler", s.ns.fullName, func() { h(s) })
+	}
+}
+
+// Sockets returns the client's sockets, one for each namespace it is in.
+func (c *Client) Sockets() []*Socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sockets.values()
+}
+
+// String names the connection in logs.
+func (c *Client) String() string {
+	return fmt.Sprintf("%s from %s", c.conn.ID(), c.handshake.Address)
+}

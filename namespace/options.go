@@ -1,0 +1,81 @@
+package namespace
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options tunes a [Registry]. The zero value is fit for production. In all
+// limits zero means the default.
+type Options struct {
+	// Host says which hosts are the main one, whose namespaces have their
+	// short name for a full name. Default [All].
+	Host Pattern
+	// Retirement is how long a namespace made on demand stays empty before it
+	// is retired. Default 10 seconds; a namespace may set its own.
+	Retirement time.Duration
+	// Cluster decides about retirement and reaches the other nodes. Default
+	// [NewSolo]; whoever made another one closes it after the registry.
+	Cluster Cluster
+	// NodeID names this node in answers. Default "local".
+	NodeID string
+
+	// ConnectTimeout is how long a connection may stay without joining any
+	// namespace. Default 45 seconds.
+	ConnectTimeout time.Duration
+	// MaxNameLength bounds the names of namespaces, rooms and events that
+	// clients choose, in bytes. Default 512.
+	MaxNameLength int
+	// MaxNamespaces bounds the namespaces that are live on this node. Default 100,000.
+	MaxNamespaces int
+	// MaxConnectionNamespaces bounds the namespaces of one connection, and a
+	// tenth of it how many more it may ask for in a second. Default 1000.
+	MaxConnectionNamespaces int
+	// MaxRooms bounds the rooms of one socket. Default 1000.
+	MaxRooms int
+	// MaxPendingEvents bounds the events of one connection that wait for their
+	// handlers; beyond it the connection is not read until some are done.
+	// Default 256.
+	MaxPendingEvents int
+	// MaxAttachments bounds the binary attachments of one packet. Default 10.
+	MaxAttachments int
+
+	// Logger receives state changes and failures of user code. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Retirement < 0 {
+		return o, fmt.Errorf("namespace: Options.Retirement is %v, must not be negative", o.Retirement)
+	}
+	if o.ConnectTimeout < 0 {
+		return o, fmt.Errorf("namespace: Options.ConnectTimeout is %v, must not be negative", o.ConnectTimeout)
+	}
+	for _, limit := range []struct {
+		name  string
+		value *int
+		zero  int
+	}{
+		{"MaxNameLength", &o.MaxNameLength, 512},
+		{"MaxNamespaces", &o.MaxNamespaces, 100_000},
+		{"MaxConnectionNamespaces", &o.MaxConnectionNamespaces, 1000},
+		{"MaxRooms", &o.MaxRooms, 1000},
+		{"MaxPendingEvents", &o.MaxPendingEvents, 256},
+		{"MaxAttachments", &o.MaxAttachments, 10},
+	} {
+		if *limit.value < 0 {
+			return o, fmt.Errorf("namespace: Options.%s is %d, must not be negative", limit.name, *limit.value)
+		}
+		*limit.value = cmp.Or(*limit.value, limit.zero)
+	}
+	o.Retirement = cmp.Or(o.Retirement, 10*time.Second)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 45*time.Second)
+	o.NodeID = cmp.Or(o.NodeID, "local")
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.Cluster == nil {
+		o.Cluster = NewSolo()
+	}
+	return o, nil
+}

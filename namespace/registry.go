@@ -1,0 +1,357 @@
+package namespace
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// SetupFunc prepares a new incarnation of a namespace: it registers handlers,
+// sets the retirement time. It runs once for each incarnation, before any
+// client is let in. An error refuses the namespace: nothing of it stays, and
+// clients are told "Invalid namespace", or the text of a [*ClientError].
+type SetupFunc func(ns *Namespace, m Match) error
+
+// Registry holds the namespaces that are live on this node and the
+// registrations by which new ones come to life.
+type Registry struct {
+	opts Options
+	log  *slog.Logger
+	solo *Solo // the Cluster, if the registry made it
+
+	ctx    context.Context // ends when the registry closes
+	cancel context.CancelFunc
+	work   sync.WaitGroup // connects and expiries under way
+
+	// mu guards what follows, and the fields of Namespace that say so. While
+	// it is held no user code runs and nobody waits.
+	mu       sync.Mutex
+	live     map[string]*Namespace // by full name
+	exact    map[string]SetupFunc
+	patterns []registration
+	retired  []func(fullName string, epoch uint64)
+	clients  map[*Client]struct{}
+	closed   bool
+
+	stats counters
+}
+
+type registration struct {
+	pattern Pattern
+	setup   SetupFunc
+}
+
+// New returns a registry that holds the permanent namespace "/" of the main
+// host, not yet set up. Close it after use.
+func New(opts Options) (*Registry, error) {
+	madeSolo := opts.Cluster == nil
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Registry{
+		opts:    opts,
+		log:     opts.Logger,
+		live:    make(map[string]*Namespace),
+		exact:   make(map[string]SetupFunc),
+		clients: make(map[*Client]struct{}),
+	}
+	if madeSolo {
+		r.solo = opts.Cluster.(*Solo)
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	opts.Cluster.Start(r)
+	if _, err := r.Of("/", ""); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close ends all connections with [ReasonShutdown] and waits until their
+// handlers have returned, or ctx is over. No expiry callback runs: the
+// namespaces go on on other nodes.
+func (r *Registry) Close(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	clients := make([]*Client, 0, len(r.clients))
+	for c := range r.clients {
+		clients = append(clients, c)
+	}
+	r.mu.Unlock()
+	for _, c := range clients {
+		c.conn.Close(ReasonShutdown)
+	}
+	r.cancel()
+	done := make(chan struct{})
+	go func() { // ends when the last handler has returned
+		r.work.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("namespace: handlers still running: %w", context.Cause(ctx))
+	}
+	if r.solo != nil {
+		r.solo.Close()
+	}
+	return err
+}
+
+// begin announces work that Close waits for; it reports false once the
+// registry is closed. The caller calls r.work.Done.
+func (r *Registry) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.work.Add(1)
+	return true
+}
+
+// Setup registers how the namespace of an exact full name ("/chat",
+// "//myhost.com/chat"), or with "*" any namespace, is set up. A later
+// registration of the same exact name replaces the earlier one; exact beats
+// pattern; of several patterns that match, the last registered counts.
+//
+// Namespaces that exist, match and have had no setup are set up before Setup
+// returns; one whose setup refuses stays, and counts as not set up.
+func (r *Registry) Setup(name string, setup SetupFunc) {
+	if name == "*" {
+		r.register(All, setup)
+		return
+	}
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	r.register(Exact(name), setup)
+}
+
+// SetupRegexp is [Registry.Setup] for all full names that contain a match of re.
+func (r *Registry) SetupRegexp(re *regexp.Regexp, setup SetupFunc) {
+	r.register(Regexp(re), setup)
+}
+
+func (r *Registry) register(p Pattern, setup SetupFunc) {
+	r.mu.Lock()
+	if p.kind == matchExact {
+		r.exact[p.exact] = setup
+	} else {
+		r.patterns = append(r.patterns, registration{p, setup})
+	}
+	var names []string
+	for name, ns := range r.live {
+		if _, ok := p.Match(name); ok && ns.state == stateBare {
+			names = append(names, name)
+		}
+	}
+	r.mu.Unlock()
+	slices.SortFunc(names, CompareFullNames)
+	for _, name := range names {
+		r.setupExisting(name, p, setup)
+	}
+}
+
+// setupExisting sets up a live namespace that has had no setup yet.
+func (r *Registry) setupExisting(name string, p Pattern, setup SetupFunc) {
+	r.mu.Lock()
+	ns := r.live[name]
+	if ns == nil || ns.state != stateBare {
+		r.mu.Unlock()
+		return
+	}
+	ns.state, ns.ready = stateSettingUp, make(chan struct{})
+	r.mu.Unlock()
+
+	m, _ := p.Match(name)
+	err := r.runSetup(ns, setup, m)
+
+	r.mu.Lock()
+	ns.state = stateReady
+	if err != nil {
+		ns.state = stateBare
+	}
+	close(ns.ready)
+	r.mu.Unlock()
+}
+
+// matchLocked finds the registration for a full name. r.mu must be held.
+func (r *Registry) matchLocked(full string) (SetupFunc, Match, bool) {
+	if setup := r.exact[full]; setup != nil {
+		return setup, Match{Groups: []string{full}, Input: full}, true
+	}
+	for _, reg := range slices.Backward(r.patterns) {
+		if m, ok := reg.pattern.Match(full); ok {
+			return reg.setup, m, true
+		}
+	}
+	return nil, Match{}, false
+}
+
+// runSetup runs user code: a panic in it is logged and counts as a refusal.
+func (r *Registry) runSetup(ns *Namespace, setup SetupFunc, m Match) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v", ErrRefused, p)
+			r.log.Error("setup of a namespace panicked", "namespace", ns.fullName, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	if err := setup(ns, m); err != nil {
+		r.log.Info("namespace refused by its setup", "namespace", ns.fullName, "reason", err)
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
+}
+
+// Of returns the namespace with that name on that host (empty: the main one),
+// and makes it if it does not exist. Either way it is permanent from then on,
+// on this node: it does not retire. A matching registration sets it up; if
+// that refuses, Of returns an error that matches [ErrRefused].
+func (r *Registry) Of(name, host string) (*Namespace, error) {
+	if strings.HasPrefix(name, "//") {
+		return nil, fmt.Errorf("namespace: name %q begins with two slashes; give the host as the second argument", name)
+	}
+	full := FullName(host, name)
+	if strings.Contains(full, ",") || !utf8.ValidString(full) {
+		return nil, fmt.Errorf("namespace: name %q holds a comma or is not UTF-8, so that no client could ask for it", full)
+	}
+	r.mu.Lock()
+	if ns := r.live[full]; ns != nil {
+		r.makePermanentLocked(ns)
+		r.mu.Unlock()
+		return ns, nil
+	}
+	ns := r.newNamespaceLocked(full)
+	ns.permanent = true
+	ns.retirement.Store(int64(Never))
+	setup, m, ok := r.matchLocked(full)
+	if !ok {
+		ns.state = stateBare
+		close(ns.ready)
+		r.mu.Unlock()
+		return ns, nil
+	}
+	r.mu.Unlock()
+	if err := r.finishSetup(ns, setup, m); err != nil {
+		return nil, err
+	}
+	return ns, nil
+}
+
+// makePermanentLocked keeps an on-demand namespace for good. If its countdown
+// has begun, it is called off by coming and going once. r.mu must be held.
+func (r *Registry) makePermanentLocked(ns *Namespace) {
+	if ns.permanent {
+		return
+	}
+	ns.permanent = true
+	ns.retirement.Store(int64(Never))
+	if ns.membership == memberOut && ns.epoch != 0 && !r.closed {
+		ns.uses++
+		r.work.Go(func() {
+			if ns, err := r.enter(r.ctx, ns); err == nil {
+				r.release(ns)
+			}
+		})
+	}
+}
+
+// newNamespaceLocked adds a namespace that is about to be set up. r.mu must be held.
+func (r *Registry) newNamespaceLocked(full string) *Namespace {
+	host, name := SplitFullName(full)
+	ns := &Namespace{
+		reg: r, fullName: full, host: host, name: name,
+		sockets: make(map[string]*Socket),
+		state:   stateSettingUp, ready: make(chan struct{}),
+		created: time.Now(),
+	}
+	ns.ids.Store(randomAckStart())
+	ns.retirement.Store(int64(r.opts.Retirement))
+	r.live[full] = ns
+	r.stats.created.Add(1)
+	return ns
+}
+
+// finishSetup runs the setup of a namespace made by newNamespaceLocked and
+// lets those who wait for it go on. A refusal takes the namespace away again.
+func (r *Registry) finishSetup(ns *Namespace, setup SetupFunc, m Match) error {
+	err := r.runSetup(ns, setup, m)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ns.state = stateReady
+	if err != nil {
+		ns.state, ns.refusal = stateGone, err
+		r.dropLocked(ns)
+	}
+	close(ns.ready)
+	return err
+}
+
+// dropLocked removes ns if it is still the live one under its name, so that a
+// late removal cannot take its successor away. r.mu must be held.
+func (r *Registry) dropLocked(ns *Namespace) bool {
+	if r.live[ns.fullName] != ns {
+		return false
+	}
+	delete(r.live, ns.fullName)
+	ns.state = stateGone
+	return true
+}
+
+// Lookup returns the live namespace of a full name, or nil. It neither makes
+// one nor keeps it from retiring.
+func (r *Registry) Lookup(full string) *Namespace {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live[full]
+}
+
+// Namespaces returns the live namespaces in the order of [CompareFullNames].
+func (r *Registry) Namespaces() []*Namespace {
+	r.mu.Lock()
+	all := make([]*Namespace, 0, len(r.live))
+	for _, ns := range r.live {
+		all = append(all, ns)
+	}
+	r.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Namespace) int { return CompareFullNames(a.fullName, b.fullName) })
+	return all
+}
+
+// OnRetire registers a hook that runs when a namespace has been retired
+// everywhere: on one node of the cluster, the one that decided it.
+func (r *Registry) OnRetire(hook func(fullName string, epoch uint64)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retired = append(r.retired, hook)
+}
+
+// Retired implements [Local].
+func (r *Registry) Retired(full string, epoch uint64) {
+	r.mu.Lock()
+	hooks := slices.Clone(r.retired)
+	r.mu.Unlock()
+	for _, hook := range hooks {
+		r.guard("OnRetire hook", full, func() { hook(full, epoch) })
+	}
+}
+
+// guard runs user code; a panic in it is logged with its stack and goes no further.
+func (r *Registry) guard(what, full string, f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.stats.panics.Add(1)
+			r.log.Error(what+" panicked", "namespace", full, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+}

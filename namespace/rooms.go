@@ -1,0 +1,207 @@
+package namespace
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dynamicio/dynamicio/namespace/frame"
+	"github.com/dynamicio/dynamicio/namespace/packet"
+)
+
+// add lets a socket in: it gets its CONNECT answer, and everything that is
+// sent to the namespace from then on. Nothing comes between the two.
+func (ns *Namespace) add(s *Socket) {
+	var payload any // none for a v2 client
+	if s.client.conn.Protocol() != 3 {
+		payload = connectAnswer{s.id}
+	}
+	answer := mustEncode(packet.EncodeConnect(ns.name, payload))
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.sockets[s.id] = s
+	s.client.conn.Send(answer, frame.Flags{})
+}
+
+type connectAnswer struct {
+	SID string `json:"sid"`
+}
+
+// mustEncode is for packets that cannot fail to encode: the decoder has let
+// the namespace's name through, and the rest is ours.
+func mustEncode(f *frame.Frame, err error) *frame.Frame {
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
+
+// remove takes a socket out, and out of all its rooms.
+func (ns *Namespace) remove(s *Socket) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	for room := range s.rooms {
+		ns.leaveLocked(s, room)
+	}
+	s.rooms = nil
+	if ns.sockets[s.id] == s {
+		delete(ns.sockets, s.id)
+	}
+}
+
+// leaveLocked takes a socket out of a named room. ns.mu must be held.
+func (ns *Namespace) leaveLocked(s *Socket, room string) {
+	members := ns.rooms[room]
+	delete(members, s)
+	delete(s.rooms, room)
+	if len(members) == 0 {
+		delete(ns.rooms, room)
+		ns.reg.opts.Cluster.LeaveRoom(ns.fullName, room)
+	}
+}
+
+// Join adds the socket to rooms. When it returns, broadcasts to them reach
+// it, from any node. It reports [ErrDisconnected] if the socket has gone and
+// [ErrLimit] if it would be in too many rooms; it has then joined none of them.
+func (s *Socket) Join(rooms ...string) error {
+	ns := s.ns
+	var waits []func(context.Context) error
+	ns.mu.Lock()
+	if s.gone.Load() || ns.sockets[s.id] != s {
+		ns.mu.Unlock()
+		return ErrDisconnected
+	}
+	if n := len(s.rooms) + len(rooms); n > ns.reg.opts.MaxRooms {
+		ns.mu.Unlock()
+		return fmt.Errorf("%w: %d rooms of one socket", ErrLimit, ns.reg.opts.MaxRooms)
+	}
+	for _, room := range rooms {
+		if len(room) > ns.reg.opts.MaxNameLength {
+			ns.mu.Unlock()
+			return fmt.Errorf("%w: room name of %d bytes, at most %d are allowed", ErrLimit, len(room), ns.reg.opts.MaxNameLength)
+		}
+	}
+	for _, room := range rooms {
+		if room == s.id {
+			s.leftOwn = false
+			continue
+		}
+		if _, in := s.rooms[room]; in {
+			continue
+		}
+		members := ns.rooms[room]
+		if members == nil {
+			members = make(map[*Socket]struct{}, 1)
+			if ns.rooms == nil {
+				ns.rooms = make(map[string]map[*Socket]struct{})
+			}
+			ns.rooms[room] = members
+		}
+		// Not only for the first: the others wait for its subscription too.
+		if wait := ns.reg.opts.Cluster.EnterRoom(ns.fullName, room); wait != nil {
+			waits = append(waits, wait)
+		}
+		members[s] = struct{}{}
+		if s.rooms == nil {
+			s.rooms = make(map[string]struct{}, len(rooms))
+		}
+		s.rooms[room] = struct{}{}
+	}
+	ns.mu.Unlock()
+	for _, wait := range waits {
+		if err := wait(s.Context()); err != nil {
+			return fmt.Errorf("namespace: join a room of %s: %w", ns.fullName, err)
+		}
+	}
+	return nil
+}
+
+// Leave takes the socket out of rooms. It may leave its own room too.
+func (s *Socket) Leave(rooms ...string) {
+	ns := s.ns
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	for _, room := range rooms {
+		if room == s.id {
+			s.leftOwn = true
+		}
+		if _, in := s.rooms[room]; in {
+			ns.leaveLocked(s, room)
+		}
+	}
+}
+
+// Rooms returns the rooms that the socket has joined, in no order and without
+// its own.
+func (s *Socket) Rooms() []string {
+	s.ns.mu.RLock()
+	defer s.ns.mu.RUnlock()
+	rooms := make([]string, 0, len(s.rooms))
+	for room := range s.rooms {
+		rooms = append(rooms, room)
+	}
+	return rooms
+}
+
+// InRoom reports whether the socket is in a room.
+func (s *Socket) InRoom(room string) bool {
+	s.ns.mu.RLock()
+	defer s.ns.mu.RUnlock()
+	return s.inLocked(room)
+}
+
+// inLocked is InRoom. ns.mu must be held.
+func (s *Socket) inLocked(room string) bool {
+	if room == s.id {
+		return !s.leftOwn
+	}
+	_, in := s.rooms[room]
+	return in
+}
+
+// eachLocked calls f once for every socket in any of the rooms (all sockets if
+// there are none) and in none of except. ns.mu must be held.
+func (ns *Namespace) eachLocked(rooms, except []string, f func(*Socket)) {
+	visit := f
+	if len(except) > 0 {
+		visit = func(s *Socket) {
+			for _, room := range except {
+				if s.inLocked(room) {
+					return
+				}
+			}
+			f(s)
+		}
+	}
+	switch len(rooms) {
+	case 0:
+		for _, s := range ns.sockets {
+			visit(s)
+		}
+	case 1:
+		ns.eachInLocked(rooms[0], visit)
+	default:
+		seen := make(map[*Socket]struct{})
+		for _, room := range rooms {
+			ns.eachInLocked(room, func(s *Socket) {
+				if _, again := seen[s]; !again {
+					seen[s] = struct{}{}
+					visit(s)
+				}
+			})
+		}
+	}
+}
+
+// eachInLocked calls visit for every socket in one room, which may be some
+// socket's own. ns.mu must be held.
+func (ns *Namespace) eachInLocked(room string, visit func(*Socket)) {
+	members := ns.rooms[room]
+	for s := range members {
+		visit(s)
+	}
+	if own := ns.sockets[room]; own != nil && !own.leftOwn {
+		if _, twice := members[own]; !twice {
+			visit(own)
+		}
+	}
+}

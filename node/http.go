@@ -1,0 +1,84 @@
+package node
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/dynamicio/dynamicio/node/client"
+)
+
+// routes lays out the paths of CONTRACT: Engine.IO and what stands beneath it,
+// and the health checks.
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	base := strings.TrimSuffix(s.opts.Path, "/")
+	mux.Handle(base+"/", s.engine)
+	if base != "" {
+		mux.Handle(base, s.engine)
+	}
+	if !s.opts.DisableClient {
+		bundle := client.Handler(s.opts.Path)
+		for _, name := range client.Names() {
+			mux.Handle(base+"/"+name, bundle)
+		}
+	}
+	mux.HandleFunc(base+"/status", s.guarded(s.serveStatusPage))
+	mux.HandleFunc(base+"/status.json", s.guarded(s.serveStatusJSON))
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerCheck(w, http.StatusOK, "ok") })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if s.draining.Load() {
+			answerCheck(w, http.StatusServiceUnavailable, "draining")
+			return
+		}
+		answerCheck(w, http.StatusOK, "ok")
+	})
+	return mux
+}
+
+func answerCheck(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, text+"\n") // the asker may have gone
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.hostOf(r); !ok {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"code":3,"message":"Bad request"}`)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// guarded lets those in who may see the status. Where nobody may, there is
+// nothing to see.
+func (s *Server) guarded(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.opts.PublicStatus {
+			h(w, r)
+			return
+		}
+		if s.opts.StatusToken == "" {
+			http.NotFound(w, r)
+			return
+		}
+		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !bearer {
+			token = r.URL.Query().Get("token")
+		}
+		// Digests, so that the time does not tell the length either.
+		want, got := sha256.Sum256([]byte(s.opts.StatusToken)), sha256.Sum256([]byte(token))
+		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="status"`)
+			http.Error(w, "status needs a token", http.StatusUnauthorized)
+			return
+		}
+		h(w, r)
+	}
+}

@@ -1,0 +1,111 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// Options configures a [Server]. The zero value is a complete single node,
+// fit for production. In all limits and times zero means the default.
+type Options struct {
+	// Cluster is the name of the cluster. Default "default".
+	Cluster string
+	// NodeID names this node in the cluster. Default the host name and a random suffix.
+	NodeID string
+	// Address is where others reach this node, for the status page. Default
+	// the address that Serve listens on.
+	Address string
+
+	// Path is where Engine.IO answers. Default "/socket.io".
+	Path string
+	// Host says which hosts are the main one, whose namespaces have their
+	// short name for a full name. Default all. On any other host the client's
+	// /chat is the namespace //that.host/chat.
+	Host namespace.Pattern
+	// GetHost returns the virtual host of a request; empty means the main one.
+	// Default: the Host header in lower case, without a trailing dot; a
+	// malformed one gets 400.
+	GetHost func(*http.Request) string
+	// DropHostPort makes the default GetHost leave the port out.
+	DropHostPort bool
+	// Retirement is how long a namespace made on demand stays empty before it
+	// is retired. Default 10 seconds.
+	Retirement time.Duration
+
+	// PublicStatus shows the status page to everybody.
+	PublicStatus bool
+	// StatusToken, if not empty, shows it to those who present the token, as
+	// "Authorization: Bearer" or as the parameter "token".
+	StatusToken string
+
+	// Origins are the origins ("https://example.com") whose pages may connect
+	// from another host; "*" is all. Default none.
+	Origins []string
+	// Cookie is the template of a cookie that carries the session id, for
+	// sticky load balancing. Default none.
+	Cookie *http.Cookie
+	// DisableClient stops serving the JavaScript client under Path.
+	DisableClient bool
+
+	// PingInterval is the time between heartbeats. Default 25 seconds.
+	PingInterval time.Duration
+	// PingTimeout is how long a client has to answer one. Default 20 seconds.
+	PingTimeout time.Duration
+	// UpgradeTimeout bounds an upgrade from polling. Default 10 seconds.
+	UpgradeTimeout time.Duration
+	// ConnectTimeout is how long a connection may stay without joining a
+	// namespace. Default 45 seconds.
+	ConnectTimeout time.Duration
+	// DrainTimeout is how long ListenAndServe waits for clients to go and for
+	// handlers to return when it stops. Default 10 seconds.
+	DrainTimeout time.Duration
+
+	// AllowEIO3 lets clients of Socket.IO v2 (Engine.IO 3) in.
+	AllowEIO3 bool
+	// Compression offers permessage-deflate on WebSocket.
+	Compression bool
+
+	// MaxPayload bounds one message of a client, in bytes. Default 1,000,000.
+	MaxPayload int
+	// MaxQueue bounds what waits to be sent to one client, in bytes; beyond
+	// it the client is closed as too slow. Default 4 MiB.
+	MaxQueue int
+	// MaxSessions bounds the connections of the node. Default no bound.
+	MaxSessions int
+	// HandshakesPerSecond bounds the new connections of one address. Default
+	// 10,000; negative: no bound.
+	HandshakesPerSecond float64
+	// Limits holds the bounds that package namespace enforces; of its other
+	// fields none is used.
+	Limits namespace.Options
+
+	// Logger receives what an operator should know. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.DrainTimeout < 0 {
+		return o, fmt.Errorf("node: Options.DrainTimeout is %v, must not be negative", o.DrainTimeout)
+	}
+	o.Cluster = cmp.Or(o.Cluster, "default")
+	o.Path = cmp.Or(o.Path, "/socket.io")
+	if o.Path[0] != '/' {
+		return o, fmt.Errorf("node: Options.Path is %q, must begin with a slash", o.Path)
+	}
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, 10*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.NodeID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "node"
+		}
+		o.NodeID = host + "-" + randomSuffix()
+	}
+	return o, nil
+}

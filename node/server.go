@@ -1,0 +1,203 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"regexp"
+	"sync/atomic"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/node/engineio"
+)
+
+// Server is one node. It is an [http.Handler]; its methods are safe for
+// concurrent use.
+type Server struct {
+	opts     Options
+	log      *slog.Logger
+	registry *namespace.Registry
+	engine   *engineio.Server
+	main     *namespace.Namespace
+	mux      *http.ServeMux
+	started  time.Time
+	draining atomic.Bool
+	address  atomic.Pointer[string]
+}
+
+// New returns a node that is ready to serve. Close it after use, unless
+// ListenAndServe or Serve does.
+func New(opts Options) (*Server, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opts: opts, log: opts.Logger, started: time.Now()}
+	s.address.Store(&opts.Address)
+
+	limits := opts.Limits
+	limits.Host, limits.Retirement, limits.NodeID = opts.Host, opts.Retirement, opts.NodeID
+	limits.ConnectTimeout, limits.Logger, limits.Cluster = opts.ConnectTimeout, opts.Logger, nil
+	if s.registry, err = namespace.New(limits); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	if s.main, err = s.registry.Of("/", ""); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	s.engine, err = engineio.New(engineio.Options{
+		Path:                opts.Path,
+		PingInterval:        opts.PingInterval,
+		PingTimeout:         opts.PingTimeout,
+		UpgradeTimeout:      opts.UpgradeTimeout,
+		MaxPayload:          opts.MaxPayload,
+		MaxQueue:            opts.MaxQueue,
+		AllowEIO3:           opts.AllowEIO3,
+		Compression:         opts.Compression,
+		Cookie:              opts.Cookie,
+		Origins:             opts.Origins,
+		HandshakesPerSecond: opts.HandshakesPerSecond,
+		MaxSessions:         opts.MaxSessions,
+		Logger:              opts.Logger,
+	}, s.accept)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("node: %w", err), s.registry.Close(context.Background()))
+	}
+	s.mux = s.routes()
+	return s, nil
+}
+
+// randomSuffix tells nodes on one host apart.
+func randomSuffix() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// accept puts a new connection's handshake into the form that namespaces know.
+func (s *Server) accept(c *engineio.Conn, r *http.Request) (engineio.Handler, error) {
+	host, _ := s.hostOf(r) // ServeHTTP has refused a malformed one
+	// Nothing of r but its header and URL outlives this call: the request
+	// would keep the HTTP server's buffers alive as long as the connection.
+	return s.registry.Accept(c, &namespace.Handshake{
+		Header:  r.Header,
+		URL:     r.URL,
+		Host:    host,
+		Address: clientAddress(r),
+		Time:    time.Now(),
+		Secure:  r.TLS != nil,
+		XDomain: r.Header.Get("Origin") != "",
+	})
+}
+
+func clientAddress(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// hostOf returns the virtual host of a request, false if it is malformed.
+func (s *Server) hostOf(r *http.Request) (string, bool) {
+	if s.opts.GetHost != nil {
+		return s.opts.GetHost(r), true
+	}
+	return namespace.NormalizeHost(r.Host, s.opts.DropHostPort)
+}
+
+// SetupNamespace registers how the namespace of an exact full name ("/chat",
+// "//myhost.com/chat"), or with "*" any namespace, is set up when a client asks
+// for it; see [namespace.Registry.Setup] for which registration counts.
+func (s *Server) SetupNamespace(name string, setup namespace.SetupFunc) {
+	s.registry.Setup(name, setup)
+}
+
+// SetupNamespaceRegexp is [Server.SetupNamespace] for all full names that
+// contain a match of re.
+func (s *Server) SetupNamespaceRegexp(re *regexp.Regexp, setup namespace.SetupFunc) {
+	s.registry.SetupRegexp(re, setup)
+}
+
+// Of returns the namespace with that short name on that host (empty: the main
+// one), made if need be, and permanent from then on; see [namespace.Registry.Of].
+func (s *Server) Of(name, host string) (*namespace.Namespace, error) {
+	return s.registry.Of(name, host)
+}
+
+// Main is the namespace "/" of the main host, which always exists.
+func (s *Server) Main() *namespace.Namespace { return s.main }
+
+// Namespaces are what is live on this node.
+func (s *Server) Namespaces() *namespace.Registry { return s.registry }
+
+// OnRetire registers a hook that runs when a namespace has been retired
+// everywhere, on one node of the cluster.
+func (s *Server) OnRetire(hook func(fullName string, epoch uint64)) { s.registry.OnRetire(hook) }
+
+// NodeID is the name of the node in its cluster.
+func (s *Server) NodeID() string { return s.opts.NodeID }
+
+// Drain stops taking new connections and lets those that exist go on; the
+// readiness check fails from then on, so that load balancers look elsewhere.
+func (s *Server) Drain() {
+	if !s.draining.Swap(true) {
+		s.log.Info("draining", "node", s.opts.NodeID)
+		s.engine.Drain()
+	}
+}
+
+// Close ends all connections and waits for their handlers, or until ctx is
+// over. Clients see their transport close, and reconnect by themselves.
+func (s *Server) Close(ctx context.Context) error {
+	s.Drain()
+	return errors.Join(s.engine.Close(ctx), s.registry.Close(ctx))
+}
+
+// ListenAndServe serves on a TCP address until ctx ends, then drains and
+// closes. It returns nil after a stop in good order.
+func (s *Server) ListenAndServe(ctx context.Context, addr string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("node: %w", err), s.Close(context.Background()))
+	}
+	return s.Serve(ctx, l)
+}
+
+// Serve is ListenAndServe on a listener, which it closes.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if s.opts.Address == "" {
+		addr := l.Addr().String()
+		s.address.Store(&addr)
+	}
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(l) }() // ends with h.Shutdown, or with l
+	s.log.Info("listening", "address", l.Addr().String(), "node", s.opts.NodeID, "path", s.opts.Path)
+
+	var err error
+	select {
+	case err = <-served:
+		err = fmt.Errorf("node: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.Background(), s.opts.DrainTimeout)
+	defer cancel()
+	err = errors.Join(err, s.Close(stop))
+	if shut := h.Shutdown(stop); shut != nil {
+		err = errors.Join(err, fmt.Errorf("node: %w", shut), h.Close())
+	}
+	s.log.Info("stopped", "node", s.opts.NodeID)
+	return err
+}

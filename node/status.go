@@ -1,0 +1,126 @@
+package node
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/status"
+)
+
+func (s *Server) serveStatusJSON(w http.ResponseWriter, r *http.Request) {
+	report, _, ok := s.report(w, r, false)
+	if !ok {
+		return
+	}
+	if err := report.WriteJSON(w); err != nil {
+		s.log.Debug("status.json", "error", err)
+	}
+}
+
+func (s *Server) serveStatusPage(w http.ResponseWriter, r *http.Request) {
+	report, host, ok := s.report(w, r, true)
+	if !ok {
+		return
+	}
+	if err := (status.View{Report: report, Host: host}).Write(w); err != nil {
+		s.log.Debug("status page", "error", err)
+	}
+}
+
+// report collects what a request asks for and may see. It answers the request
+// itself if that makes no sense.
+func (s *Server) report(w http.ResponseWriter, r *http.Request, detailed bool) (rep *status.Report, host string, ok bool) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "status: only GET", http.StatusMethodNotAllowed)
+		return nil, "", false
+	}
+	q, err := status.ParseQuery(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return nil, "", false
+	}
+	host, _ = s.hostOf(r)
+	if _, main := s.opts.Host.Match(host); main {
+		host = ""
+	}
+	return s.collect(q, host, detailed), host, true
+}
+
+// collect reports on this node. host limits the namespaces to those of a
+// virtual host; empty shows all. detailed shows rooms and sockets of every
+// namespace on the page, not only of the one asked for.
+func (s *Server) collect(q status.Query, host string, detailed bool) *status.Report {
+	now := time.Now()
+	self := status.Node{
+		ID: s.opts.NodeID, Address: *s.address.Load(), Version: Version(), Started: s.started, Draining: s.draining.Load(),
+	}
+	rep := &status.Report{
+		Cluster: s.opts.Cluster, Time: now, Node: s.opts.NodeID,
+		Redis: status.Redis{OK: true}, Lease: status.Lease{Holder: s.opts.NodeID},
+		Namespaces: []status.Namespace{},
+	}
+	for _, ns := range s.registry.Namespaces() {
+		info := ns.Info()
+		self.Sockets += info.Sockets
+		if info.Sockets > 0 {
+			self.Namespaces++
+		}
+		if host != "" && info.Host != host {
+			continue
+		}
+		rep.Totals.Namespaces++
+		rep.Totals.Sockets += info.Sockets
+		if q.Namespace != "" && q.Namespace != info.FullName || !q.Page(info.FullName) || rep.Next != "" {
+			continue
+		}
+		if len(rep.Namespaces) == q.Limit {
+			rep.Next = rep.Namespaces[q.Limit-1].FullName
+			continue
+		}
+		n := describe(info, s.opts.NodeID, now)
+		if detailed || q.Namespace != "" {
+			addDetail(&n, ns, s.opts.NodeID)
+		}
+		rep.Namespaces = append(rep.Namespaces, n)
+	}
+	rep.Nodes = []status.Node{self}
+	rep.Totals.Nodes = 1
+	return rep
+}
+
+func describe(i namespace.Info, node string, now time.Time) status.Namespace {
+	n := status.Namespace{
+		FullName: i.FullName, Host: i.Host, Name: i.Name, Epoch: i.Epoch,
+		Permanent: i.Permanent, Sockets: i.Sockets, Nodes: map[string]int{},
+	}
+	if i.Sockets > 0 {
+		n.Nodes[node] = i.Sockets
+	}
+	n.SetLife(i.Retirement, i.Emptied, now)
+	return n
+}
+
+func addDetail(n *status.Namespace, ns *namespace.Namespace, node string) {
+	n.Rooms, n.Clients = []status.Room{}, []status.Client{}
+	for name, sockets := range ns.Rooms() {
+		n.Rooms = append(n.Rooms, status.Room{Name: name, Sockets: sockets})
+	}
+	slices.SortFunc(n.Rooms, func(a, b status.Room) int { return strings.Compare(a.Name, b.Name) })
+	for _, s := range ns.Sockets() {
+		h, rooms := s.Handshake(), s.Rooms()
+		slices.Sort(rooms)
+		n.Clients = append(n.Clients, status.Client{
+			ID: s.ID(), Node: node, Address: h.Address, Transport: s.Transport(), Connected: h.Time, Rooms: rooms,
+		})
+	}
+	slices.SortFunc(n.Clients, func(a, b status.Client) int {
+		if c := a.Connected.Compare(b.Connected); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+}

@@ -1,0 +1,147 @@
+package status
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// Report is status.json. Its field names are a contract with programs.
+type Report struct {
+	Cluster    string      `json:"cluster"`
+	Time       time.Time   `json:"time"`
+	Node       string      `json:"node"` // the node that answers
+	Redis      Redis       `json:"redis"`
+	Lease      Lease       `json:"lease"`
+	Nodes      []Node      `json:"nodes"`
+	Totals     Totals      `json:"totals"`
+	Namespaces []Namespace `json:"namespaces"` // in the order of namespace.CompareFullNames
+	Next       string      `json:"next"`       // the cursor of the next page; empty on the last
+	Missing    []string    `json:"missing,omitempty"`
+}
+
+// Redis is the state of the connection to Redis.
+type Redis struct {
+	OK        bool    `json:"ok"`
+	LatencyMS float64 `json:"latency_ms"`
+}
+
+// Lease says who decides retirements.
+type Lease struct {
+	Holder string `json:"holder"`
+	Token  uint64 `json:"token"`
+	TTLMS  int64  `json:"ttl_ms"`
+}
+
+// Node is one node of the cluster.
+type Node struct {
+	ID             string    `json:"id"`
+	Address        string    `json:"address"`
+	Version        string    `json:"version"`
+	Started        time.Time `json:"started"`
+	HeartbeatAgeMS int64     `json:"heartbeat_age_ms"`
+	Draining       bool      `json:"draining"`
+	Sockets        int       `json:"sockets"`
+	Namespaces     int       `json:"namespaces"` // in which the node has sockets
+}
+
+// Totals counts over the whole cluster.
+type Totals struct {
+	Nodes      int `json:"nodes"`
+	Namespaces int `json:"namespaces"`
+	Sockets    int `json:"sockets"`
+}
+
+// Namespace is one live namespace.
+type Namespace struct {
+	FullName     string         `json:"fullname"`
+	Host         string         `json:"host"`
+	Name         string         `json:"name"`
+	Epoch        uint64         `json:"epoch"`
+	Permanent    bool           `json:"permanent"`
+	Sockets      int            `json:"sockets"`
+	Nodes        map[string]int `json:"nodes"`         // sockets by node
+	RetirementMS *int64         `json:"retirement_ms"` // null for a permanent one
+	Emptied      *time.Time     `json:"emptied"`       // null while occupied
+	ExpiresInMS  *int64         `json:"expires_in_ms"` // null if it has no end in sight
+	Rooms        []Room         `json:"rooms,omitempty"`
+	Clients      []Client       `json:"clients,omitempty"`
+}
+
+// Room is one room of a namespace.
+type Room struct {
+	Name    string `json:"name"`
+	Sockets int    `json:"sockets"`
+}
+
+// Client is one socket of a namespace.
+type Client struct {
+	ID        string    `json:"id"`
+	Node      string    `json:"node"`
+	Address   string    `json:"address"`
+	Transport string    `json:"transport"`
+	Connected time.Time `json:"connected"`
+	Rooms     []string  `json:"rooms"` // its own excluded
+}
+
+// SetLife fills in what says how long an empty namespace has to live.
+func (n *Namespace) SetLife(retirement time.Duration, emptied, now time.Time) {
+	if !n.Permanent {
+		ms := retirement.Milliseconds()
+		n.RetirementMS = &ms
+	}
+	if emptied.IsZero() || n.Sockets > 0 {
+		return
+	}
+	n.Emptied = &emptied
+	if !n.Permanent {
+		left := emptied.Add(retirement).Sub(now).Milliseconds()
+		n.ExpiresInMS = &left
+	}
+}
+
+// Limits of one page of namespaces.
+const (
+	DefaultLimit = 1000
+	MaxLimit     = 10000
+)
+
+// Query says which part of a report is asked for.
+type Query struct {
+	Limit     int    // namespaces on the page
+	After     string // full name after which the page begins; empty: from the start
+	Namespace string // full name of the one namespace to show in detail; empty: all
+}
+
+// ParseQuery reads the parameters limit, after and namespace of a request.
+func ParseQuery(r *http.Request) (Query, error) {
+	v := r.URL.Query()
+	q := Query{Limit: DefaultLimit, After: v.Get("after"), Namespace: v.Get("namespace")}
+	if text := v.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > MaxLimit {
+			return q, fmt.Errorf("status: limit is %q, must be a number from 1 to %d", text, MaxLimit)
+		}
+		q.Limit = n
+	}
+	return q, nil
+}
+
+// Page reports whether a full name belongs on the page asked for, so far as
+// order goes: it comes after the cursor.
+func (q Query) Page(full string) bool {
+	return q.After == "" || namespace.CompareFullNames(full, q.After) > 0
+}
+
+// WriteJSON answers with the report.
+func (r *Report) WriteJSON(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(r)
+}
