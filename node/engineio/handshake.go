@@ -96,13 +96,7 @@ func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, c *Conn, hea
 	if start {
 		go c.write()
 	}
-	go c.serveSocket(sock)
-}
-
-// serveSocket is the reader goroutine of a session that began on WebSocket.
-func (c *Conn) serveSocket(sock *socket) {
-	c.readSocket(sock)
-	c.release()
+	go c.readSocket(sock)
 }
 
 // openPacket is the first packet of a session.

@@ -75,7 +75,6 @@ func farewellTo(conn net.Conn, status ws.StatusCode) {
 // runProbe is the goroutine of a WebSocket that tries to take over. If it
 // succeeds it becomes the session's reader.
 func (c *Conn) runProbe(sock *socket, p *polling) {
-	defer c.release()
 	c.mu.Lock()
 	open := c.state == stateOpen // else nobody would close the probe
 	if open {
@@ -92,6 +91,7 @@ func (c *Conn) runProbe(sock *socket, p *polling) {
 	p.wakeLocked()
 	c.mu.Unlock()
 	farewellTo(sock.conn, ws.StatusNormalClosure)
+	c.release()
 }
 
 // probe exchanges the probe packets and reports whether the upgrade packet
@@ -171,70 +171,4 @@ func (c *Conn) takeOver(sock *socket, p *polling) bool {
 		go c.write()
 	}
 	return true
-}
-
-// readSocket reads the WebSocket of a session until it ends. The caller holds a
-// reference for it.
-func (c *Conn) readSocket(sock *socket) {
-	err := c.readLoop(sock)
-	if err != nil {
-		c.endForRead(err)
-	}
-	c.mu.Lock()
-	c.readDone = true
-	over := c.writeDone
-	c.mu.Unlock()
-	if over {
-		hardClose(sock.conn)
-	}
-}
-
-// readLoop handles what comes in. Once the session is closing, it goes on and
-// drops everything until the client has closed its side as well. It returns
-// nil after the close frame of the client.
-func (c *Conn) readLoop(sock *socket) error {
-	for {
-		op, data, err := sock.next()
-		if err != nil {
-			return err
-		}
-		switch op {
-		case ws.OpPing:
-			c.pushPong(data)
-			continue
-		case ws.OpPong:
-			continue
-		case ws.OpClose:
-			how := endClient
-			how.status = closeStatus(data)
-			c.end(ReasonTransportClose, how)
-			return nil
-		}
-		c.srv.stats.bytesIn.Add(int64(len(data)))
-		var p packet
-		if op == ws.OpText {
-			p, err = decodeText(data, c.protocol)
-		} else {
-			p, err = decodeBinary(data, c.protocol)
-		}
-		if err == nil {
-			err = c.onPacket(p)
-		}
-		if err != nil {
-			c.endFor(err)
-		}
-	}
-}
-
-// pushPong answers a ping of the WebSocket protocol. A client that sends these
-// and reads nothing is too slow like any other.
-func (c *Conn) pushPong(data []byte) {
-	c.mu.Lock()
-	full := c.queued > c.srv.opts.MaxQueue
-	c.mu.Unlock()
-	if full {
-		c.end(ReasonTransportError, endDead)
-		return
-	}
-	c.push(pongFrame(data))
 }

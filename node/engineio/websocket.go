@@ -82,9 +82,15 @@ func newSocket(conn net.Conn, early []byte, maxPayload int, deflate bool) *socke
 	return s
 }
 
+// drained reports whether the next read would wait without a buffer.
+func (s *socket) drained() bool { return len(s.pending) == 0 && s.raw != nil }
+
 // fill waits for data when nothing is pending. It holds no buffer while it
 // waits, if the connection allows that.
 func (s *socket) fill() error {
+	if len(s.pending) > 0 {
+		return nil
+	}
 	if s.raw == nil {
 		if s.plain == nil {
 			s.plain = make([]byte, plainBuffer)
@@ -145,13 +151,6 @@ func (s *socket) Read(p []byte) (int, error) {
 // the protocol is a *socketError.
 func (s *socket) next() (ws.OpCode, []byte, error) {
 	for {
-		// Waiting here instead of inside ReadHeaderBuffer keeps the stack of an
-		// idle reader small.
-		if len(s.pending) == 0 {
-			if err := s.fill(); err != nil {
-				return 0, nil, err
-			}
-		}
 		h, err := ws.ReadHeaderBuffer(s, s.header[:])
 		if err != nil {
 			if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
