@@ -1,0 +1,115 @@
+// Command conformance offers what the public Engine.IO and Socket.IO protocol
+// suites expect of a server: bare Engine.IO that echoes at /engine.io/, and
+// Socket.IO with the namespaces "/" and "/custom" at /socket.io/.
+//
+//	conformance -listen 127.0.0.1:3000
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/namespace/frame"
+	"github.com/dynamicio/dynamicio/node"
+	"github.com/dynamicio/dynamicio/node/engineio"
+)
+
+// What the suites assert to the letter.
+const (
+	pingInterval   = 300 * time.Millisecond
+	pingTimeout    = 200 * time.Millisecond
+	maxPayload     = 1_000_000
+	connectTimeout = time.Second
+)
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:3000", "address to serve on")
+	allowEIO3 := flag.Bool("allow-eio3", true, "also speak Engine.IO 3, for the suite of that version")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, *listen, *allowEIO3); err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, listen string, allowEIO3 bool) error {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	echo, err := engineio.New(engineio.Options{
+		Path: "/engine.io", PingInterval: pingInterval, PingTimeout: pingTimeout, MaxPayload: maxPayload,
+		AllowEIO3: allowEIO3, Origins: []string{"*"}, Logger: log,
+	}, func(c *engineio.Conn, _ *http.Request) (engineio.Handler, error) { return echoer{c}, nil })
+	if err != nil {
+		return err
+	}
+	srv, err := node.New(node.Options{
+		PingInterval: pingInterval, PingTimeout: pingTimeout, MaxPayload: maxPayload,
+		ConnectTimeout: connectTimeout, AllowEIO3: allowEIO3, Origins: []string{"*"}, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"/", "/custom"} {
+		srv.SetupNamespace(name, setup)
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("/engine.io/", echo)
+	mux.Handle("/", srv)
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(l) }() // ends with h.Close
+	log.Info("listening", "address", l.Addr().String())
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = echo.Close(end)
+	_ = srv.Close(end)
+	return h.Close()
+}
+
+// echoer sends every message back as it came.
+type echoer struct{ conn *engineio.Conn }
+
+func (e echoer) Receive(data []byte, binary bool) error {
+	e.conn.Send(frame.New(frame.Part{Data: data, Binary: binary}), frame.Flags{})
+	return nil
+}
+
+func (e echoer) Closed(string) {}
+
+// setup serves "/" and "/custom".
+func setup(ns *namespace.Namespace, _ namespace.Match) error {
+	ns.OnConnect(func(s *namespace.Socket) {
+		auth := json.RawMessage("{}")
+		if err := s.Auth(&auth); err == nil {
+			_ = s.Emit("auth", auth)
+		}
+	})
+	ns.On("message", func(_ context.Context, e *namespace.Event) error {
+		return e.Socket().EmitArgs("message-back", e.Args)
+	})
+	ns.On("message-with-ack", func(_ context.Context, e *namespace.Event) error {
+		return e.AckArgs(e.Args)
+	})
+	return nil
+}
