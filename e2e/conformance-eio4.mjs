@@ -42,11 +42,6 @@ scenario("handshake: polling opens with exactly the open packet", async () => {
   checkOpenPacket(JSON.parse(text.slice(1)), ["websocket"]);
 });
 
-scenario("handshake: the path may come without its slash", async () => {
-  const { status } = await request("/engine.io", { query: "EIO=4&transport=polling" });
-  assert.equal(status, 200);
-});
-
 scenario("handshake: WebSocket opens with the open packet, without upgrades", async (cleanup) => {
   checkOpenPacket((await websocket(cleanup)).handshake, []);
 });

@@ -133,6 +133,17 @@ attack("a flood of CONNECTs to random names", async (cleanup, nsp) => {
   }
 });
 
+attack("the path may come without its slash", async (cleanup) => {
+  const session = await Polling.open("/socket.io");
+  assert.equal((await session.post("40")).status, 200);
+  assert.match((await session.get()).text, /^40\{/);
+  cleanup(() => session.post("1"));
+  const s = await Socket.open("/socket.io");
+  cleanup(() => s.close());
+  s.send("40");
+  assert.match(await s.next(), /^40\{/);
+});
+
 attack("polling: a body that is no packet gets 400 and ends the session", async () => {
   const session = await Polling.open(path);
   const status = await session.post("abc").then((r) => r.status, () => 400); // or the request is cut off
