@@ -84,6 +84,34 @@ func lookForBinary(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
+// holdsBinary reports whether v may contain something that only the hooks can
+// encode. It looks into the maps and slices that decoded JSON consists of: they
+// could hold anything, but mostly do not, and encoding/json is twice as fast.
+func holdsBinary(v any, depth int) bool {
+	if depth > 100 {
+		return true // a cycle, perhaps; the encoder will tell
+	}
+	switch v := v.(type) {
+	case nil, string, bool, int, float64:
+		return false
+	case map[string]any:
+		for _, v := range v {
+			if holdsBinary(v, depth+1) {
+				return true
+			}
+		}
+		return false
+	case []any:
+		for _, v := range v {
+			if holdsBinary(v, depth+1) {
+				return true
+			}
+		}
+		return false
+	}
+	return mayHoldBinary(reflect.TypeOf(v))
+}
+
 // hook returns the options that make jsonv2 call e.value for each value.
 func (e *encoder) hook() jsonv2.Options {
 	return jsonv2.JoinOptions(v1Options, jsonv2.WithMarshalers(jsonv2.MarshalToFunc(e.value)))

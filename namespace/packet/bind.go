@@ -153,6 +153,9 @@ func (b *binder) value(dec *jsontext.Decoder, into any) error {
 	}
 	attachment := b.raw.attachments[ph.num]
 	if into, ok := into.(*any); ok {
+		if held := reflect.ValueOf(*into); held.Kind() == reflect.Pointer && !held.IsNil() {
+			return skip // encoding/json decodes into what it points to
+		}
 		*into = attachment
 		return dec.SkipValue()
 	}
@@ -160,7 +163,7 @@ func (b *binder) value(dec *jsontext.Decoder, into any) error {
 	switch t := target.Type(); {
 	case t.Kind() == reflect.Pointer:
 		return skip // the decoder follows it and comes back
-	case reflect.PointerTo(t).Implements(unmarshalerType):
+	case reflect.PointerTo(t).Implements(unmarshalerType), reflect.PointerTo(t).Implements(unmarshalerFromType):
 		return skip
 	case isByteSlice(t):
 		target.SetBytes(attachment)
@@ -170,7 +173,10 @@ func (b *binder) value(dec *jsontext.Decoder, into any) error {
 	}
 }
 
-var unmarshalerType = reflect.TypeFor[json.Unmarshaler]()
+var (
+	unmarshalerType     = reflect.TypeFor[json.Unmarshaler]()
+	unmarshalerFromType = reflect.TypeFor[jsonv2.UnmarshalerFrom]()
+)
 
 // placeholderAt returns the placeholder that begins at the first value after
 // offset.

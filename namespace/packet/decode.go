@@ -20,7 +20,7 @@ const (
 // error"; the decoder has then dropped what it was waiting for.
 //
 // It refuses what socket.io-parser 4.2.7 refuses, and beyond that: a text that
-// is empty or is not UTF-8, an event or acknowledgement without its array, an
+// is empty or is not UTF-8, white space before the JSON, an event or acknowledgement without its array, an
 // id above 64 bits, numbers in the header in any form but decimal digits, a
 // placeholder number that is no integer, arguments beyond 65,535, nesting
 // beyond 512 levels, and a namespace longer than MaxNamespace.

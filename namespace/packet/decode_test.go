@@ -49,6 +49,7 @@ func TestDecoder_Refuses(t *testing.T) {
 		{`2["a",{b:1}]`, 7, "an object key"},
 		{`2["a",{"b":1]`, 12, "',' or '}'"},
 		{`2["a","\x41"]`, 8, "escape"},
+		{`2["a","123\q567890"]`, 11, "escape"},
 		{`2["a","\u00g0"]`, 11, "hexadecimal"},
 		{"2[\"a\",\"b\nc\"]", 8, "control character"},
 		{"2[\"a\",\"12345678\x1f\"]", 15, "control character"},
@@ -82,7 +83,7 @@ func TestDecoder_Refuses(t *testing.T) {
 		{`51-["a",{"_placeholder":true}]`, 8, "placeholder without an attachment"},
 		{`51-["a",{"\u005fplaceholder":true,"num":3}]`, 8, "placeholder without an attachment"},
 		{`51-["a",[{"b":{"num":3,"_placeholder":true}}]]`, 14, "placeholder without an attachment"},
-		{`2["a",` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `]`, 6 + maxDepth - 1, "nested too deeply"},
+		{`2["a",` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `]`, 6 + 511, "nested too deeply"},
 		{`2["a"` + strings.Repeat(",0", maxArgs+1) + `]`, 6 + 2*maxArgs, "too many arguments"},
 		{`2/` + strings.Repeat("n", DefaultMaxNamespace) + `,["a"]`, 1, "namespace longer than 1024"},
 	} {
@@ -105,7 +106,8 @@ func TestDecoder_Accepts(t *testing.T) {
 		`2["a"] ` + "\n", `2[ "a" , 1 ]`, `2["a",{ }, [ ] ]`,
 		`2[-1.5e3]`, `2["connected"]`, `2[""]`,
 		`218446744073709551615["a"]`, `2007["a"]`, `3["no id"]`,
-		`2["a",` + strings.Repeat("[", maxDepth-1) + strings.Repeat("]", maxDepth-1) + `]`,
+		`2["a",` + strings.Repeat("[", 511) + strings.Repeat("]", 511) + `]`,
+		`2["a"` + strings.Repeat(`,[1],{"b":[]},{}`, 600) + `]`, // beside each other is not nested
 		`2["a"` + strings.Repeat(",0", maxArgs) + `]`,
 		`2/` + strings.Repeat("n", DefaultMaxNamespace-1) + `,["a"]`,
 		`2["a",{"_placeholder":true,"num":99}]`, // an ordinary object without attachments
@@ -164,6 +166,20 @@ func TestDecoder_KeepsTextAndBinaryApart(t *testing.T) {
 	}
 	if _, _, err := d.Binary([]byte{2}); err != ErrUnexpectedBinary {
 		t.Errorf("the broken packet is still awaited: %v", err)
+	}
+}
+
+// A transport may well hand over an empty message as nil; bound to a []byte it
+// must still be told from null.
+func TestDecoder_EmptyAttachmentIsNotNull(t *testing.T) {
+	var d Decoder
+	if _, _, err := d.Text([]byte(`51-["a",{"_placeholder":true,"num":0}]`)); err != nil {
+		t.Fatal(err)
+	}
+	p, done, err := d.Binary(nil)
+	var b []byte
+	if err != nil || !done || p.Args.Bind(&b) != nil || b == nil || len(b) != 0 {
+		t.Errorf("%#v, %v", b, err)
 	}
 }
 
@@ -255,6 +271,9 @@ func TestNewArgs_TakesArraysOnly(t *testing.T) {
 	var b []byte
 	if err := a.At(1).Bind(&b); err != nil || string(b) != "x" {
 		t.Errorf("%q, %v", b, err)
+	}
+	if r, err := NewRaw([]byte(" 1\n")); err != nil || string(r.JSON()) != "1" {
+		t.Errorf("%q, %v", r.JSON(), err)
 	}
 	for _, bad := range []string{`{}`, `1`, ``, `[`, `[1]]`, "[\"\xff\"]"} {
 		if _, err := NewArgs([]byte(bad)); err == nil {

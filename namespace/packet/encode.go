@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,7 +63,7 @@ func EncodeArgs(h Header, event string, args Args) (*frame.Frame, error) {
 		if IsReserved(event) {
 			return nil, ErrReservedEvent
 		}
-		if err := e.arg(event); err != nil {
+		if err := e.str(event); err != nil {
 			return nil, err
 		}
 	}
@@ -264,7 +263,7 @@ func (e *encoder) arg(v any) (err error) {
 	case Raw:
 		e.buf, err = e.appendRaw(e.buf, v)
 	default:
-		if mayHoldBinary(reflect.TypeOf(v)) {
+		if holdsBinary(v, 0) {
 			return jsonv2.MarshalWrite(e, v, e.opts)
 		}
 		return e.plain(v)
