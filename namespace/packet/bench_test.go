@@ -67,7 +67,7 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Encode(Header{Type: Event}, "b", 1, 1700000000000000000, arg); err != nil {
+				if _, err := Encode(Header{Type: Event}, "b", 1, int64(1700000000000000000), arg); err != nil {
 					b.Fatal(err)
 				}
 			}

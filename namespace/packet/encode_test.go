@@ -80,7 +80,7 @@ func TestEncode_FindsBinaryWhereverItIs(t *testing.T) {
 		{[3]byte{1, 2, 3}, `[1,2,3]`, nil},
 		{[]int(nil), `null`, nil},
 		{map[string]any(nil), `null`, nil},
-		{map[string]any{"f": 1.0, "n": nil, "i": 1 << 60}, `{"f":1,"i":1152921504606846976,"n":null}`, nil},
+		{map[string]any{"f": 1.0, "n": nil, "i": int64(1 << 60)}, `{"f":1,"i":1152921504606846976,"n":null}`, nil},
 		{uint64(math.MaxUint64), `18446744073709551615`, nil},
 		{int64(-1), `-1`, nil},
 		{"\xff", `"\ufffd"`, nil},
