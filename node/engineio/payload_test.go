@@ -1,0 +1,113 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/dynamicio/dynamicio/namespace/frame"
+)
+
+func decodeAll(body string, protocol int, binary bool) (out []packet, err error) {
+	err = decodePayload([]byte(body), protocol, binary, func(p packet) error {
+		out = append(out, p)
+		return nil
+	})
+	return out, err
+}
+
+func TestPayload_Decodes(t *testing.T) {
+	text := func(s string) packet { return packet{kind: packetMessage, data: []byte(s)} }
+	bin := func(s string) packet { return packet{kind: packetMessage, data: []byte(s), binary: true} }
+	for _, c := range []struct {
+		name     string
+		protocol int
+		binary   bool
+		body     string
+		want     []packet
+	}{
+		{"one", 4, false, "4hello", []packet{text("hello")}},
+		{"empty message", 4, false, "4", []packet{text("")}},
+		{"several", 4, false, "4a\x1e4b\x1e3", []packet{text("a"), text("b"), {kind: packetPong, data: []byte{}}}},
+		{"base64", 4, false, "4hello\x1ebAQIDBA==", []packet{text("hello"), bin("\x01\x02\x03\x04")}},
+		{"base64 without padding", 4, false, "bAQIDBA", []packet{bin("\x01\x02\x03\x04")}},
+		{"lengths", 3, false, "6:4hello2:4a", []packet{text("hello"), text("a")}},
+		{"lengths count UTF-16", 3, false, "3:4€x5:4😀ab", []packet{text("€x"), text("😀ab")}},
+		{"base64 with type", 3, false, "6:4hello10:b4AQIDBA==", []packet{text("hello"), bin("\x01\x02\x03\x04")}},
+		{"no packets", 3, false, "0:", nil},
+		{"binary framing", 3, true, "\x00\x04\xff4€\x01\x05\xff\x04\x01\x02\x03\x04", []packet{text("€"), bin("\x01\x02\x03\x04")}},
+	} {
+		got, err := decodeAll(c.body, c.protocol, c.binary)
+		if err != nil || len(got) != len(c.want) {
+			t.Errorf("%s: %v, %v; want %d packets", c.name, got, err, len(c.want))
+			continue
+		}
+		for i, w := range c.want {
+			if g := got[i]; g.kind != w.kind || g.binary != w.binary || !bytes.Equal(g.data, w.data) {
+				t.Errorf("%s: packet %d: %+v, want %+v", c.name, i, g, w)
+			}
+		}
+	}
+}
+
+func TestPayload_RefusesWhatIsNoPacket(t *testing.T) {
+	for _, c := range []struct {
+		protocol int
+		binary   bool
+		body     string
+	}{
+		{4, false, ""}, {4, false, "abc"}, {4, false, "7x"}, {4, false, "4a\x1e"}, {4, false, "b!!!"}, {4, false, "4\xff"}, {4, false, "4a\x1eb=\x00"},
+		{3, false, ""}, {3, false, "abc"}, {3, false, "6:4hell"}, {3, false, ":4"}, {3, false, "-1:4"}, {3, false, "1:9"}, {3, false, "2:4😀"},
+		{3, false, "99999999999:4"}, {3, false, "1"}, {3, false, "2:b9"}, {3, false, "1:b"},
+		{3, true, ""}, {3, true, "\x02\x01\xff4"}, {3, true, "\x00\xff4"}, {3, true, "\x00\x02\xff4"}, {3, true, "\x00\x0a\xff4"}, {3, true, "\x01\x00\xff"},
+		{3, true, "\x01\x01\xff\x09"}, {3, true, "\x00\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\xff4"},
+	} {
+		if got, err := decodeAll(c.body, c.protocol, c.binary); !errors.Is(err, errParse) {
+			t.Errorf("protocol %d binary %v %q: %v, %v; want errParse", c.protocol, c.binary, c.body, got, err)
+		}
+	}
+}
+
+// A caller's append to one packet must not write into the next.
+func TestPayload_PacketsDoNotOverlap(t *testing.T) {
+	got, _ := decodeAll("4a\x1e4b", 4, false)
+	_ = append(got[0].data, "XXX"...)
+	check(t, "second packet", string(got[1].data), "b")
+}
+
+// Every form that we write is read back by what reads it, whatever the client.
+func FuzzPayload(f *testing.F) {
+	f.Add([]byte("hello"), []byte{1, 2, 3, 4}, []byte("4a\x1eb4"), true)
+	f.Add([]byte("😀€"), []byte{}, []byte("6:4hello10:b4AQIDBA=="), false)
+	f.Add([]byte("a\x1eb"), []byte{0xff}, []byte("\x00\x04\xff4ab"), true)
+	f.Fuzz(func(t *testing.T, text, data, garbage []byte, binary bool) {
+		for _, protocol := range []int{3, 4} {
+			_, _ = decodeAll(string(garbage), protocol, binary)
+		}
+		if !utf8.Valid(text) {
+			return
+		}
+		fr := frame.New(frame.Part{Data: text}, frame.Part{Data: data, Binary: true})
+		for _, c := range []struct {
+			protocol int
+			binary   bool
+		}{{4, false}, {3, false}, {3, true}} {
+			if c.protocol == 4 && bytes.IndexByte(text, separator) >= 0 {
+				continue // revision 4 has no escape for it; JSON writes it as such
+			}
+			conn := &Conn{protocol: c.protocol, base64: !c.binary}
+			body, contentType, messages := conn.pollingBody([]item{{f: fr}, pingPacket})
+			if framed := contentType == "application/octet-stream"; framed != c.binary || messages != 2 {
+				t.Fatalf("content type %s, %d messages", contentType, messages)
+			}
+			got, err := decodeAll(string(body), c.protocol, c.binary)
+			if err != nil || len(got) != 3 {
+				t.Fatalf("%+v: %v, %v from %q", c, got, err, body)
+			}
+			if !bytes.Equal(got[0].data, text) || got[0].binary || !bytes.Equal(got[1].data, data) || !got[1].binary || got[2].kind != packetPing {
+				t.Fatalf("%+v: %+v from %q", c, got, body)
+			}
+		}
+	})
+}
