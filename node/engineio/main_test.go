@@ -333,8 +333,20 @@ func (w hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
 }
 
-// pipeSocket opens a WebSocket over a pipe, so that synctest's clock runs.
+// pipeSocket opens a WebSocket session over a pipe, so that synctest's clock
+// runs.
 func (h *host) pipeSocket(query string) (*wsClient, *peer) {
+	h.t.Helper()
+	c := h.pipeProbe(query)
+	f, err := readFrame(c.br) // without a deadline, which would be a timer
+	if err != nil || f.Payload[0] != '0' {
+		h.t.Fatalf("open packet: %q, %v", f.Payload, err)
+	}
+	return c, h.peer()
+}
+
+// pipeProbe completes a WebSocket handshake over a pipe.
+func (h *host) pipeProbe(query string) *wsClient {
 	h.t.Helper()
 	server, client := net.Pipe()
 	r := httptest.NewRequest("GET", "/socket.io/?"+query, nil)
@@ -350,11 +362,7 @@ func (h *host) pipeSocket(query string) (*wsClient, *peer) {
 		h.t.Fatalf("handshake: %v %v", res, err)
 	}
 	<-done
-	c := &wsClient{t: h.t, conn: client, br: br}
-	if m := c.read(); m[0] != '0' {
-		h.t.Fatalf("open packet: %q", m)
-	}
-	return c, h.peer()
+	return &wsClient{t: h.t, conn: client, br: br}
 }
 
 // serve passes a request to the server without a network.
