@@ -19,6 +19,9 @@ func (ns *Namespace) add(s *Socket) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	ns.sockets[s.id] = s
+	// Nobody waits for its own room: our nodes reach it as they reach the
+	// namespace, which has been waited for.
+	ns.reg.opts.Cluster.EnterRoom(ns.fullName, s.id)
 	s.client.conn.Send(answer, frame.Flags{})
 }
 
@@ -45,6 +48,9 @@ func (ns *Namespace) remove(s *Socket) {
 	s.rooms = nil
 	if ns.sockets[s.id] == s {
 		delete(ns.sockets, s.id)
+		if ns.rooms[s.id] == nil {
+			ns.reg.opts.Cluster.LeaveRoom(ns.fullName, s.id)
+		}
 	}
 }
 
@@ -55,7 +61,9 @@ func (ns *Namespace) leaveLocked(s *Socket, room string) {
 	delete(s.rooms, room)
 	if len(members) == 0 {
 		delete(ns.rooms, room)
-		ns.reg.opts.Cluster.LeaveRoom(ns.fullName, room)
+		if ns.sockets[room] == nil { // it is not some socket's own room as well
+			ns.reg.opts.Cluster.LeaveRoom(ns.fullName, room)
+		}
 	}
 }
 

@@ -162,7 +162,9 @@ func (s *Server) Close(ctx context.Context) error {
 // ListenAndServe serves on a TCP address until ctx ends, then drains and
 // closes. It returns nil after a stop in good order.
 func (s *Server) ListenAndServe(ctx context.Context, addr string) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	// Engine.IO has heartbeats of its own: those of TCP would only cost five
+	// system calls a connection.
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("node: %w", err), s.Close(context.Background()))
 	}
