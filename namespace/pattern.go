@@ -191,6 +191,20 @@ func NormalizeHost(host string, dropPort bool) (string, bool) {
 	return name + port, true
 }
 
+// NormalizeHost brings the name that an exact host pattern compares with into
+// the form of [NormalizeHost]: hosts are compared in that form, so that any
+// other spelling would never match. Other patterns stay as they are.
+func (p Pattern) NormalizeHost(dropPort bool) (Pattern, error) {
+	if p.kind != matchExact {
+		return p, nil
+	}
+	host, ok := NormalizeHost(p.exact, dropPort)
+	if !ok {
+		return p, fmt.Errorf("namespace: host pattern %q is no host name", p.exact)
+	}
+	return Exact(host), nil
+}
+
 func validHostName(name string) bool {
 	if v6, ok := strings.CutPrefix(name, "["); ok {
 		v6, ok = strings.CutSuffix(v6, "]")

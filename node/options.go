@@ -26,7 +26,8 @@ type Options struct {
 	Path string
 	// Host says which hosts are the main one, whose namespaces have their
 	// short name for a full name. Default all. On any other host the client's
-	// /chat is the namespace //that.host/chat.
+	// /chat is the namespace //that.host/chat. An exact one is compared in the
+	// form that the default GetHost gives hosts.
 	Host namespace.Pattern
 	// GetHost returns the virtual host of a request; empty means the main one.
 	// Default: the Host header in lower case, without a trailing dot; a
@@ -97,6 +98,12 @@ func (o Options) withDefaults() (Options, error) {
 	o.Path = cmp.Or(o.Path, "/socket.io")
 	if o.Path[0] != '/' {
 		return o, fmt.Errorf("node: Options.Path is %q, must begin with a slash", o.Path)
+	}
+	if o.GetHost == nil {
+		var err error
+		if o.Host, err = o.Host.NormalizeHost(o.DropHostPort); err != nil {
+			return o, fmt.Errorf("node: Options.Host: %w", err)
+		}
 	}
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 10*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
