@@ -54,7 +54,7 @@ func newOrigins(allowed []string) *origins {
 		settings.AllowedOrigins = []string{"*"}
 	} else {
 		settings.AllowCredentials = true
-		settings.AllowOriginRequestFunc = func(r *http.Request, origin string) bool { return o.allows(r) }
+		settings.AllowOriginVaryRequestFunc = func(r *http.Request, _ string) (bool, []string) { return o.allows(r), nil }
 	}
 	o.cors = cors.New(settings)
 	return o

@@ -2,10 +2,13 @@ package engineio
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -184,6 +187,37 @@ func TestWebSocket_CloseDoesNotWaitForTheClient(t *testing.T) {
 		defer h.mu.RUnlock()
 		return h.active == 0
 	})
+}
+
+// A connection that cannot be waited on without a buffer works all the same.
+func TestWebSocket_OverTLS(t *testing.T) {
+	h := newHost(t, Options{})
+	web := httptest.NewTLSServer(h.Server)
+	defer web.Close()
+	defer h.shut()
+	d := ws.Dialer{TLSConfig: web.Client().Transport.(*http.Transport).TLSClientConfig}
+	conn, br, _, err := d.Dial(context.Background(), "wss"+strings.TrimPrefix(web.URL, "https")+"/socket.io/?EIO=4&transport=websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := &wsClient{t: t, conn: conn, br: conn}
+	if br != nil {
+		c.br = br
+	}
+	c.read()
+	p := h.peer()
+	large := strings.Repeat("x", 100_000)
+	for i := range 20 {
+		c.write(fmt.Sprint("4", i))
+		check(t, "received", receive(t, p.got).data, i)
+		p.text(large)
+		check(t, "length", len(c.read()), 1+len(large))
+	}
+	p.Close(ReasonForcedClose)
+	check(t, "status", c.readClose(), ws.StatusNormalClosure)
+	check(t, "reason", receive(t, p.closed), ReasonForcedClose)
+	conn.Close()
 }
 
 // readConn is a connection that only reads.
