@@ -3,6 +3,7 @@ package engineio
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -56,30 +57,36 @@ func TestUpgrade_LosesNothing(t *testing.T) {
 // A POST that is still being handled when the upgrade packet comes was sent
 // before it: what follows on the WebSocket waits.
 func TestUpgrade_WaitsForThePost(t *testing.T) {
-	h := listen(t, Options{})
-	inside, leave := make(chan struct{}, 10), make(chan struct{})
-	var order []string
-	h.setup = func(p *peer) {
-		p.receive = func(data []byte, _ bool) error {
-			inside <- struct{}{}
-			<-leave
-			order = append(order, string(data)) // calls come one at a time, or -race tells
-			p.text("got " + string(data))
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, Options{})
+		var order []string
+		leave := make(chan struct{})
+		h.setup = func(p *peer) {
+			p.receive = func(data []byte, _ bool) error {
+				order = append(order, string(data)) // calls come one at a time, or -race tells
+				<-leave
+				return nil
+			}
 		}
-	}
-	p := h.polling()
-	c := p.probeWith()
-	posted := p.goPost("4a\x1e4b")
-	receive(t, inside)
-	c.write("5")
-	c.write("4c")
-	close(leave)
-	check(t, "POST", receive(t, posted).body, "ok")
-	for _, want := range []string{"a", "b", "c"} {
-		check(t, "answer", c.read(), "4got "+want)
-	}
-	check(t, "order", order, "[a b c]")
+		sid, p := h.open("EIO=4&transport=polling")
+		posted := make(chan answer)
+		go func() { posted <- h.serve("POST", "EIO=4&transport=polling&sid="+sid, "4a\x1e4b") }()
+		c := h.pipeProbe("EIO=4&transport=websocket&sid=" + sid)
+		c.write("2probe")
+		if f, err := readFrame(c.br); err != nil || string(f.Payload) != "3probe" {
+			t.Fatalf("%q, %v", f.Payload, err)
+		}
+		c.write("5")
+		go c.write("4c")
+		synctest.Wait() // until everyone waits for the handler
+		check(t, "before", fmt.Sprint(order, " ", p.Transport()), "[a] polling")
+		close(leave)
+		check(t, "POST", (<-posted).body, "ok")
+		synctest.Wait()
+		check(t, "after", fmt.Sprint(order, " ", p.Transport()), "[a b c] websocket")
+		c.conn.Close()
+		h.shut()
+	})
 }
 
 // PROTOCOL: a GET after the probe ends with a noop, any number of them; the
