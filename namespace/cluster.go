@@ -39,6 +39,10 @@ type Cluster interface {
 	// one on its way in. wait blocks until the cluster has answered which
 	// incarnation stands and broadcasts to it are being received.
 	Join(fullName string, retirement time.Duration) (wait func(context.Context) (epoch uint64, err error))
+	// Admit says why nobody may be let into any namespace at the moment, nil if
+	// all is well: a node that has lost touch with the directory cannot know
+	// what stands. It is called for every client, under locks, and does not block.
+	Admit() error
 	// Leave announces that the node's last socket and last pin are gone. The
 	// namespace may be retired once it has been empty everywhere for retirement.
 	Leave(fullName string, epoch uint64, retirement time.Duration)

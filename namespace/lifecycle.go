@@ -96,7 +96,7 @@ func (r *Registry) pinLive(full string) *Namespace {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ns := r.live[full]
-	if ns == nil || ns.membership != memberIn || ns.state == stateSettingUp {
+	if ns == nil || ns.membership != memberIn || ns.state == stateSettingUp || r.opts.Cluster.Admit() != nil {
 		return nil
 	}
 	ns.mu.RLock()
@@ -124,7 +124,12 @@ func (r *Registry) enter(ctx context.Context, ns *Namespace) (*Namespace, error)
 			ns = next
 			continue
 		case ns.membership == memberIn:
+			err := r.opts.Cluster.Admit()
 			r.mu.Unlock()
+			if err != nil {
+				r.release(ns)
+				return nil, fmt.Errorf("namespace: enter %s: %w", ns.fullName, err)
+			}
 			return ns, nil
 		case ns.membership == memberOut:
 			ns.membership, ns.joining = memberJoining, &joinCall{done: make(chan struct{})}

@@ -35,13 +35,18 @@ func (c *Solo) Start(l Local) { c.local = l }
 // Close stops all countdowns and waits for retirements under way. Nothing is
 // retired afterwards.
 func (c *Solo) Close() {
+	c.stop()
+	c.firing.Wait()
+}
+
+// stop is Close without the wait.
+func (c *Solo) stop() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.closed = true
 	for _, rec := range c.live {
 		rec.stop(&c.firing)
 	}
-	c.mu.Unlock()
-	c.firing.Wait()
 }
 
 // stop ends a countdown; one that is already firing finds out by itself.
@@ -69,6 +74,9 @@ func (c *Solo) Join(fullName string, _ time.Duration) func(context.Context) (uin
 	epoch := rec.epoch
 	return func(context.Context) (uint64, error) { return epoch, nil }
 }
+
+// Admit implements [Cluster]: there is nobody to lose touch with.
+func (c *Solo) Admit() error { return nil }
 
 // Leave implements [Cluster]: the countdown begins.
 func (c *Solo) Leave(fullName string, epoch uint64, retirement time.Duration) {
