@@ -92,6 +92,9 @@ func (r *Registry) Accept(conn Conn, h *Handshake) (*Client, error) {
 	}
 	c := &Client{reg: r, conn: conn, handshake: h, host: host}
 	c.decoder.MaxAttachments = r.opts.MaxAttachments
+	// At least the decoder's own limit: up to there the answer to a name that
+	// is too long is a refusal, not the end of the connection.
+	c.decoder.MaxNamespace = max(r.opts.MaxNameLength, packet.DefaultMaxNamespace)
 	c.decoder.Protocol = c.protocol()
 	r.mu.Lock()
 	if r.closed {
@@ -160,6 +163,10 @@ func (c *Client) Receive(data []byte, binary bool) error {
 		return nil
 	case packet.ConnectError:
 		return errors.New("namespace: a client may not send CONNECT_ERROR")
+	case packet.Event:
+		if len(p.Event) > c.reg.opts.MaxNameLength {
+			return fmt.Errorf("%w: event name of %d bytes, at most %d are allowed", ErrLimit, len(p.Event), c.reg.opts.MaxNameLength)
+		}
 	}
 
 	c.mu.Lock()
@@ -179,10 +186,14 @@ func (c *Client) Receive(data []byte, binary bool) error {
 	case packet.Disconnect:
 		c.removeLocked(s, ReasonClientLeft)
 	case packet.Event:
-		c.waitLocked(len(p.Data))
-		j := jobs.Get().(*job)
-		j.socket, j.event = s, p
-		c.pushLocked(j)
+		c.waitLocked(payload(&p))
+		// While that waited, the socket may have left or the connection ended. A
+		// client that is finished must not begin to work again.
+		if c.sockets.get(p.Namespace) == s {
+			j := jobs.Get().(*job)
+			j.socket, j.event = s, p
+			c.pushLocked(j)
+		}
 	}
 	c.mu.Unlock()
 	if p.Type == packet.Ack {
@@ -191,8 +202,17 @@ func (c *Client) Receive(data []byte, binary bool) error {
 	return nil
 }
 
-// waitLocked waits until there is room in the queue for an event, or the
-// connection is closed. c.mu must be held; it is let go meanwhile.
+// payload is how many bytes of the client's an event keeps in memory.
+func payload(p *packet.Packet) int {
+	n := len(p.Data)
+	for _, a := range p.Attachments {
+		n += len(a)
+	}
+	return n
+}
+
+// waitLocked waits until there is room in the queue for an event or a CONNECT,
+// or the connection is closed. c.mu must be held; it is let go meanwhile.
 func (c *Client) waitLocked(size int) {
 	for c.reason == "" && c.queued > 0 &&
 		(c.queued >= c.reg.opts.MaxPendingEvents || c.bytes+size > maxPendingBytes) {
@@ -272,7 +292,7 @@ func (c *Client) pushLocked(j *job) {
 	}
 	c.last = j
 	c.queued++
-	c.bytes += len(j.event.Data)
+	c.bytes += payload(&j.event)
 	if !c.working {
 		c.working = true
 		go c.work()
@@ -294,7 +314,7 @@ func (c *Client) work() {
 			c.last = nil
 		}
 		c.queued--
-		c.bytes -= len(j.event.Data)
+		c.bytes -= payload(&j.event)
 		if c.space != nil && c.queued <= c.reg.opts.MaxPendingEvents/2 {
 			close(c.space)
 			c.space = nil
@@ -315,6 +335,9 @@ func (c *Client) connect(p packet.Packet) {
 	name := p.Namespace
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Joining and leaving take a place in the queue, too: without the wait a
+	// client could fill it for as long as a handler of its is busy.
+	c.waitLocked(0)
 	c.seen++
 	if c.reason != "" || c.sockets.get(name) != nil || c.connecting.get(name) != nil {
 		return // asked twice: the one answer is on its way
@@ -326,7 +349,6 @@ func (c *Client) connect(p packet.Packet) {
 		c.refuse(name, &ClientError{Message: messageInvalid})
 		return
 	case c.sockets.len()+c.connecting.len() >= opts.MaxConnectionNamespaces || !c.mayConnectLocked():
-		c.reg.stats.refused.Add(1)
 		c.refuse(name, &ClientError{Message: messageTooMany})
 		return
 	}
@@ -360,6 +382,7 @@ func (c *Client) mayConnectLocked() bool {
 
 // refuse answers a CONNECT with an error. It only queues a frame.
 func (c *Client) refuse(name string, why *ClientError) {
+	c.reg.stats.refused.Add(1)
 	f, err := packet.EncodeConnectError(c.protocol(), name, why.Message, why.Data)
 	if err != nil { // the data cannot be encoded
 		c.reg.log.Error("data of a refusal", "namespace", name, "error", err)
@@ -427,7 +450,6 @@ func (c *Client) reject(a *attempt, full string, err error) {
 		return // it has left, or gone
 	}
 	r := c.reg
-	r.stats.refused.Add(1)
 	general := messageInvalid
 	if _, ok := errors.AsType[*middlewareError](err); ok {
 		general = "Forbidden"

@@ -1,0 +1,617 @@
+package namespace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"testing/synctest"
+)
+
+// blocker is a registry whose event "block" blocks until release is closed;
+// every other event is counted.
+type blocker struct {
+	*Registry
+	blocked chan struct{} // gets a value when "block" is being handled
+	release chan struct{}
+	handled atomic.Int64
+}
+
+func newBlocker(t *testing.T, opts Options) *blocker {
+	b := &blocker{blocked: make(chan struct{}, 16), release: make(chan struct{})}
+	b.Registry = newRegistry(t, opts)
+	b.Setup("*", func(ns *Namespace, _ Match) error {
+		ns.OnAny(func(_ context.Context, e *Event) error {
+			if e.Name == "block" {
+				b.blocked <- struct{}{}
+				<-b.release
+				return nil
+			}
+			b.handled.Add(1)
+			return nil
+		})
+		return nil
+	})
+	return b
+}
+
+// Reading stops when MaxPendingEvents wait, goes on when half of them are
+// done, and loses none.
+func TestClient_ReceiveBlocksAtMaxPendingEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBlocker(t, Options{MaxPendingEvents: 4})
+		p := newPeer(t, b.Registry, dial{})
+		p.join("/")
+		p.event("/", `["block"]`)
+		<-b.blocked
+		var sent atomic.Int64
+		feeding := make(chan struct{})
+		go func() {
+			defer close(feeding)
+			for range 10 {
+				p.event("/", `["e"]`)
+				sent.Add(1)
+			}
+		}()
+		synctest.Wait()
+		if n := sent.Load(); n != 4 {
+			t.Errorf("%d events were taken while the handler was busy, want 4", n)
+		}
+		close(b.release)
+		<-feeding
+		synctest.Wait()
+		if n := b.handled.Load(); n != 10 {
+			t.Errorf("%d events handled, want 10", n)
+		}
+		p.close()
+	})
+}
+
+// The bound in bytes counts attachments; one event may be larger than it.
+func TestClient_ReceiveBlocksAtPendingBytes(t *testing.T) {
+	for name, feed := range map[string]func(*peer, int){
+		"text": func(p *peer, size int) { p.event("/", `["e","`+strings.Repeat("x", size)+`"]`) },
+		"binary": func(p *peer, size int) {
+			p.send(`51-["e",{"_placeholder":true,"num":0}]`)
+			if err := p.client.Receive(make([]byte, size), true); err != nil {
+				p.t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBlocker(t, Options{})
+				p := newPeer(t, b.Registry, dial{})
+				p.join("/")
+				p.event("/", `["block"]`)
+				<-b.blocked
+				var sent atomic.Int64
+				feeding := make(chan struct{})
+				go func() {
+					defer close(feeding)
+					for _, size := range []int{maxPendingBytes + 1, 10, 10} {
+						feed(p, size)
+						sent.Add(1)
+					}
+				}()
+				synctest.Wait()
+				if n := sent.Load(); n != 1 {
+					t.Errorf("%d events were taken, want the first alone", n)
+				}
+				close(b.release)
+				<-feeding
+				synctest.Wait()
+				if n := b.handled.Load(); n != 3 {
+					t.Errorf("%d events handled, want 3", n)
+				}
+				p.close()
+			})
+		})
+	}
+}
+
+// A CONNECT waits like an event: otherwise a client whose handler is busy
+// could queue joins and leaves without end.
+func TestClient_ConnectsAndLeavesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBlocker(t, Options{MaxPendingEvents: 8})
+		p := newPeer(t, b.Registry, dial{})
+		p.join("/a")
+		other := newPeer(t, b.Registry, dial{})
+		other.join("/b") // so that joining it waits for nothing
+		p.event("/a", `["block"]`)
+		<-b.blocked
+		var sent atomic.Int64
+		feeding := make(chan struct{})
+		go func() {
+			defer close(feeding)
+			for range 100 {
+				p.ask("/b")
+				p.leave("/b")
+				sent.Add(1)
+			}
+		}()
+		synctest.Wait()
+		if n := sent.Load(); n > 8 {
+			t.Errorf("%d joins were taken while the handler was busy", n)
+		}
+		close(b.release)
+		<-feeding
+		synctest.Wait()
+		p.close()
+		other.close()
+		synctest.Wait()
+		if n := uses(b.Lookup("/b")); n != 0 {
+			t.Errorf("%d uses of /b are left", n)
+		}
+	})
+}
+
+// Closing ends the wait of Receive. The event that waited is dropped with the
+// connection: queueing it would finish the client twice.
+func TestClient_ClosedUnblocksReceive(t *testing.T) {
+	for range 50 {
+		b := newBlocker(t, Options{MaxPendingEvents: 1})
+		p := newPeer(t, b.Registry, dial{})
+		p.join("/")
+		p.event("/", `["block"]`)
+		<-b.blocked
+		p.event("/", `["e"]`)
+		feeding := make(chan struct{})
+		go func() {
+			defer close(feeding)
+			p.event("/", `["e"]`)
+		}()
+		eventually(t, "Receive waits", func() bool {
+			p.client.mu.Lock()
+			defer p.client.mu.Unlock()
+			return p.client.space != nil
+		})
+		close(b.release) // the worker ends its queue while Receive wakes
+		p.close()
+		<-feeding
+		closeRegistry(t, b.Registry)
+	}
+}
+
+// The same in the one order that matters, made certain: the client has
+// finished before the event that waited gets the lock.
+func TestClient_EventThatWaitedPastTheEndIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBlocker(t, Options{MaxPendingEvents: 1})
+		p := newPeer(t, b.Registry, dial{})
+		s := p.join("/")
+		p.event("/", `["block"]`)
+		<-b.blocked
+		p.event("/", `["e"]`)
+		go p.event("/", `["late"]`)
+		synctest.Wait()
+		s.Disconnect(false) // the socket goes, the connection stays
+		close(b.release)
+		synctest.Wait()
+		if n := b.handled.Load(); n != 0 {
+			t.Errorf("%d events handled after Disconnect, want none", n)
+		}
+		p.close()
+		synctest.Wait()
+		if n := uses(b.Lookup("/")); n != 0 {
+			t.Errorf("%d uses left", n)
+		}
+	})
+}
+
+// A handler that takes its time delays its own client only.
+func TestClient_SlowHandlerDelaysNobodyElse(t *testing.T) {
+	b := newBlocker(t, Options{})
+	slow, quick := newPeer(t, b.Registry, dial{}), newPeer(t, b.Registry, dial{})
+	slow.join("/")
+	quick.join("/")
+	slow.event("/", `["block"]`)
+	<-b.blocked
+	slow.event("/", `["e"]`)
+	for range 10 {
+		quick.event("/", `["e"]`)
+	}
+	eventually(t, "the quick client's events", func() bool { return b.handled.Load() == 10 })
+	newPeer(t, b.Registry, dial{}).join("/") // nor does it keep others out
+	close(b.release)
+	eventually(t, "the slow client's event", func() bool { return b.handled.Load() == 11 })
+}
+
+// Events of one connection are handled in the order sent, across its namespaces.
+func TestClient_EventsAreHandledInOrder(t *testing.T) {
+	r := newRegistry(t, Options{})
+	got := make(chan string, 1000)
+	r.Setup("*", func(ns *Namespace, _ Match) error {
+		ns.OnConnect(func(*Socket) { time.Sleep(time.Millisecond) })
+		ns.OnAny(func(_ context.Context, e *Event) error { got <- e.Name; return nil })
+		return nil
+	})
+	p := newPeer(t, r, dial{})
+	p.join("/a")
+	p.join("/b")
+	for i := range 500 {
+		p.event([]string{"/a", "/b"}[i%2], fmt.Sprintf(`["%d"]`, i))
+	}
+	for i := range 500 {
+		if name := receive(t, got); name != fmt.Sprint(i) {
+			t.Fatalf("event %s was handled as number %d", name, i)
+		}
+	}
+}
+
+// What a client sends before it leaves, or before its connection ends, is
+// handled: socket.emit("bye"); socket.disconnect() is an ordinary thing to write.
+func TestClient_EventsBeforeLeavingAreHandled(t *testing.T) {
+	for name, leave := range map[string]func(*peer){
+		"DISCONNECT":      func(p *peer) { p.leave("/") },
+		"transport close": func(p *peer) { p.close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRegistry(t, Options{})
+			log := make(chan string, 100)
+			r.Setup("/", func(ns *Namespace, _ Match) error {
+				ns.OnAny(func(_ context.Context, e *Event) error { log <- e.Name; return nil })
+				ns.OnConnect(func(s *Socket) { s.OnDisconnect(func(reason string) { log <- reason }) })
+				return nil
+			})
+			p := newPeer(t, r, dial{})
+			p.join("/")
+			for _, e := range []string{"1", "2", "3"} {
+				p.event("/", `["`+e+`"]`)
+			}
+			leave(p)
+			for _, want := range []string{"1", "2", "3"} {
+				if got := receive(t, log); got != want {
+					t.Errorf("got %q, want event %s", got, want)
+				}
+			}
+			if got := receive(t, log); !strings.Contains(got, "disconnect") && got != ReasonTransportClose {
+				t.Errorf("got %q, want the reason", got)
+			}
+		})
+	}
+}
+
+func TestClient_PacketsAtWrongMoments(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		before  []string // each is accepted
+		last    string
+		isError bool
+	}{
+		{"event before CONNECT", nil, `2["e"]`, true},
+		{"ack before CONNECT", nil, `31[]`, true},
+		{"DISCONNECT before CONNECT", nil, `1`, true},
+		{"event for another namespace", []string{`0`}, `2/other,["e"]`, false},
+		{"DISCONNECT of another namespace", []string{`0`}, `1/other,`, false},
+		{"CONNECT_ERROR from a client", []string{`0`}, `4{"message":"no"}`, true},
+		{"ack that nobody waits for", []string{`0`}, `3999["x"]`, false},
+		{"DISCONNECT twice", []string{`0`, `1`}, `1`, false},
+		{"event after DISCONNECT", []string{`0`, `1`}, `2["e"]`, false},
+		{"CONNECT twice", []string{`0`}, `0`, false},
+		{"text while attachments are awaited", []string{`0`, `51-["e",{"_placeholder":true,"num":0}]`}, `2["e"]`, true},
+		{"no packet", nil, `abc`, true},
+		{"empty text", nil, ``, true},
+		{"reserved event", []string{`0`}, `2["disconnect"]`, true},
+		{"event name beyond the limit", []string{`0`}, `2["` + strings.Repeat("e", 513) + `"]`, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRegistry(t, Options{})
+			r.Setup("/", accept)
+			p := newPeer(t, r, dial{})
+			p.send(c.before...)
+			err := p.client.Receive([]byte(c.last), false)
+			if (err != nil) != c.isError {
+				t.Errorf("Receive(%.40q) = %v, want an error: %v", c.last, err, c.isError)
+			}
+		})
+	}
+	t.Run("binary without header", func(t *testing.T) {
+		r := newRegistry(t, Options{})
+		p := newPeer(t, r, dial{})
+		if err := p.client.Receive([]byte{1}, true); err == nil {
+			t.Error("a binary message that nothing announced was accepted")
+		}
+	})
+}
+
+// A second CONNECT gets no second answer and makes no second socket, whether
+// the first has been decided or not.
+func TestClient_ConnectTwiceIsOneSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(t, Options{})
+		var connects atomic.Int64
+		r.Setup("/slow", func(ns *Namespace, _ Match) error {
+			ns.Use(func(context.Context, *Socket) error { time.Sleep(time.Second); return nil })
+			ns.OnConnect(func(*Socket) { connects.Add(1) })
+			return nil
+		})
+		p := newPeer(t, r, dial{})
+		p.ask("/slow")
+		p.ask("/slow")
+		p.admitted("/slow")
+		p.ask("/slow")
+		synctest.Wait()
+		p.wantNothing()
+		if n := connects.Load(); n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+		if n := uses(r.Lookup("/slow")); n != 1 {
+			t.Errorf("%d uses, want 1", n)
+		}
+		p.close()
+	})
+}
+
+// A client that leaves while it is on its way in is not let in, and one that
+// comes again at once is, once.
+func TestClient_DisconnectWhileConnecting(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprintf("again=%v", again), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRegistry(t, Options{Retirement: time.Minute})
+				var connects atomic.Int64
+				cancelled := make(chan error, 1)
+				r.Setup("/slow", func(ns *Namespace, _ Match) error {
+					ns.Use(func(ctx context.Context, _ *Socket) error {
+						select {
+						case <-ctx.Done():
+							cancelled <- ctx.Err()
+							return ctx.Err()
+						case <-time.After(time.Second):
+							return nil
+						}
+					})
+					ns.OnConnect(func(*Socket) { connects.Add(1) })
+					return nil
+				})
+				p := newPeer(t, r, dial{})
+				p.ask("/slow")
+				synctest.Wait()
+				p.leave("/slow")
+				want := 0
+				if again {
+					want = 1
+					p.ask("/slow")
+				}
+				<-cancelled
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if n := connects.Load(); n != int64(want) {
+					t.Errorf("%d connections, want %d", n, want)
+				}
+				if n := len(p.unread()); n != want {
+					t.Errorf("%d answers, want %d: %q", n, want, p.unread())
+				}
+				if n := uses(r.Lookup("/slow")); n != want {
+					t.Errorf("%d uses, want %d", n, want)
+				}
+				p.close()
+			})
+		})
+	}
+}
+
+// Whoever refuses, the pin goes back and the namespace's countdown starts.
+func TestClient_ClosedWhileConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(t, Options{Retirement: 5 * time.Second})
+		r.Setup("/slow", func(ns *Namespace, _ Match) error {
+			ns.Use(func(context.Context, *Socket) error { time.Sleep(10 * time.Second); return nil })
+			return nil
+		})
+		p := newPeer(t, r, dial{})
+		p.ask("/slow")
+		synctest.Wait()
+		p.close()
+		time.Sleep(9 * time.Second)
+		if r.Lookup("/slow") == nil {
+			t.Error("retired while pinned by a middleware")
+		}
+		time.Sleep(7 * time.Second)
+		if r.Lookup("/slow") != nil {
+			t.Error("still there 6 s after its last pin")
+		}
+	})
+}
+
+func TestClient_ConnectTimeout(t *testing.T) {
+	t.Run("joins nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRegistry(t, Options{ConnectTimeout: 3 * time.Second})
+			start := time.Now()
+			p := newPeer(t, r, dial{})
+			p.wantClosed(ReasonForcedClose)
+			if got := time.Since(start); got != 3*time.Second {
+				t.Errorf("closed after %v", got)
+			}
+			p.conn.ending.Wait()
+		})
+	})
+	t.Run("refused only", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRegistry(t, Options{ConnectTimeout: 3 * time.Second})
+			p := newPeer(t, r, dial{})
+			p.ask("/nobody")
+			p.want(`4/nobody,{"message":"Invalid namespace"}`)
+			p.wantClosed(ReasonForcedClose)
+			p.conn.ending.Wait()
+		})
+	})
+	t.Run("in and out again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRegistry(t, Options{ConnectTimeout: 3 * time.Second})
+			r.Setup("/", accept)
+			p := newPeer(t, r, dial{})
+			p.join("/")
+			p.leave("/")
+			time.Sleep(time.Minute)
+			p.ask("/")
+			p.admitted("/")
+			p.close()
+		})
+	})
+	// One on its way in gets the time again, and is closed if that fails.
+	t.Run("still on its way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRegistry(t, Options{ConnectTimeout: 3 * time.Second})
+			r.Setup("/slow", func(ns *Namespace, _ Match) error {
+				ns.Use(func(context.Context, *Socket) error { time.Sleep(4 * time.Second); return errors.New("no") })
+				return nil
+			})
+			start := time.Now()
+			p := newPeer(t, r, dial{})
+			p.ask("/slow")
+			p.want(`4/slow,{"message":"Forbidden"}`)
+			p.wantClosed(ReasonForcedClose)
+			if got := time.Since(start); got != 6*time.Second {
+				t.Errorf("closed after %v, want 6s", got)
+			}
+			p.conn.ending.Wait()
+		})
+	})
+}
+
+func TestClient_LimitOfNamespaces(t *testing.T) {
+	r := newRegistry(t, Options{MaxConnectionNamespaces: 3})
+	r.Setup("*", accept)
+	p := newPeer(t, r, dial{})
+	for _, name := range []string{"/1", "/2", "/3"} {
+		p.join(name)
+	}
+	p.ask("/4")
+	p.want(`4/4,{"message":"Too many namespaces"}`)
+	p.leave("/1")
+	p.join("/4")
+	if r.Lookup("/5") != nil {
+		t.Error("a refused namespace was made")
+	}
+}
+
+// A connection cannot make namespaces as fast as it can name them.
+func TestClient_LimitOfConnectRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(t, Options{MaxConnectionNamespaces: 10})
+		r.Setup("*", accept)
+		p := newPeer(t, r, dial{})
+		admitted := func(names string, n int) (in int) {
+			for i := range n {
+				name := fmt.Sprintf("/%s-%d", names, i)
+				p.ask(name)
+				if strings.HasPrefix(p.next(), "0") {
+					in++
+					p.leave(name)
+				}
+				synctest.Wait()
+			}
+			return in
+		}
+		if n := admitted("flood", 500); n != 18 { // 8 free, then the bucket of 10
+			t.Errorf("%d of 500 random names were let in at once, want 18", n)
+		}
+		time.Sleep(3 * time.Second)
+		if n := admitted("later", 100); n != 3 {
+			t.Errorf("%d more after three seconds, want 3", n)
+		}
+		p.close()
+		time.Sleep(time.Minute)
+		if n := len(r.Namespaces()); n != 1 {
+			t.Errorf("%d namespaces are left, want 1", n)
+		}
+	})
+}
+
+func TestClient_LimitOfNameLength(t *testing.T) {
+	r := newRegistry(t, Options{MaxNameLength: 2000}) // more than the decoder's default
+	r.Setup("*", accept)
+	newPeer(t, r, dial{}).join("/" + strings.Repeat("n", 1999))
+
+	r = newRegistry(t, Options{})
+	r.Setup("*", accept)
+	p := newPeer(t, r, dial{})
+	p.join("/" + strings.Repeat("n", 511))
+	long := "/" + strings.Repeat("n", 512)
+	p.ask(long)
+	p.want(`4` + long + `,{"message":"Invalid namespace"}`)
+	if got := r.Stats().Refused; got != 1 {
+		t.Errorf("%d refusals counted, want 1", got)
+	}
+}
+
+func TestRegistry_LimitOfNamespaces(t *testing.T) {
+	r := newRegistry(t, Options{MaxNamespaces: 3}) // "/" is one
+	r.Setup("*", accept)
+	p := newPeer(t, r, dial{})
+	p.join("/1")
+	p.join("/2")
+	p.ask("/3")
+	p.want(`4/3,{"message":"Namespace unavailable"}`)
+	p.join("/")
+}
+
+// A name that begins with two slashes would reach into another host's
+// namespaces (SEMANTICS 1.11).
+func TestClient_FullNameIsRefused(t *testing.T) {
+	r := newRegistry(t, Options{Host: Exact("main.com")})
+	r.Setup("*", accept)
+	victim := newPeer(t, r, dial{host: "other.com"})
+	victim.join("/secret")
+	for _, host := range []string{"main.com", "third.com"} {
+		p := newPeer(t, r, dial{host: host})
+		p.ask("//other.com/secret")
+		p.want(`4//other.com/secret,{"message":"Invalid namespace"}`)
+	}
+	if n := r.Lookup("//other.com/secret").SocketCount(); n != 1 {
+		t.Errorf("%d sockets in the namespace, want 1", n)
+	}
+}
+
+// Clients of a host share no namespace with those of another (SEMANTICS 1.9).
+func TestClient_HostsAreIsolated(t *testing.T) {
+	r := newRegistry(t, Options{Host: Exact("main.com")})
+	r.Setup("*", accept)
+	names := map[string]string{"main.com": "/chat", "a.com": "//a.com/chat", "b.com:8080": "//b.com:8080/chat"}
+	for _, host := range []string{"main.com", "a.com", "b.com:8080"} {
+		p := newPeer(t, r, dial{host: host})
+		s := p.join("/chat")
+		if got := s.Namespace().FullName(); got != names[host] {
+			t.Errorf("host %q: full name %q, want %q", host, got, names[host])
+		}
+		if got := s.Namespace().Name(); got != "/chat" {
+			t.Errorf("host %q: name %q", host, got)
+		}
+		if err := s.Namespace().Emit("hi"); err != nil {
+			t.Fatal(err)
+		}
+		p.want(`2/chat,["hi"]`)
+		p.wantNothing()
+	}
+}
+
+// A v2 client is in "/" without asking, and knows its id by itself.
+func TestClient_Protocol3(t *testing.T) {
+	r := newRegistry(t, Options{})
+	r.Setup("*", accept)
+	p := newPeer(t, r, dial{protocol: 3})
+	p.want("0")
+	p.send("0/chat?token=1,")
+	p.want("0/chat,")
+	eventually(t, "both sockets", func() bool { return len(p.client.Sockets()) == 2 })
+	for _, s := range p.client.Sockets() {
+		want := p.conn.id
+		if s.Namespace().Name() != "/" {
+			want = "/chat#" + want
+			if got := s.Query().Get("token"); got != "1" {
+				t.Errorf("token = %q", got)
+			}
+		}
+		if s.ID() != want {
+			t.Errorf("id = %q, want %q", s.ID(), want)
+		}
+	}
+}
