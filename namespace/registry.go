@@ -74,12 +74,24 @@ func New(opts Options) (*Registry, error) {
 	return r, nil
 }
 
-// Close ends all connections with [ReasonShutdown] and waits until their
-// handlers have returned, or ctx is over. No expiry callback runs: the
-// namespaces go on on other nodes.
-func (r *Registry) Close(ctx context.Context) error {
+// Stop is the beginning of Close, for those who end the connections
+// themselves: from now on nobody is let in, nothing is made and nothing
+// retires. The sockets that leave now are the node's doing, and the namespaces
+// that they leave empty go on on other nodes: no expiry callback runs.
+func (r *Registry) Stop() {
 	r.mu.Lock()
 	r.closed = true
+	r.mu.Unlock()
+	if r.solo != nil {
+		r.solo.stop()
+	}
+}
+
+// Close is Stop, ends all connections with [ReasonShutdown] and waits until
+// their handlers and the callbacks under way have returned, or ctx is over.
+func (r *Registry) Close(ctx context.Context) error {
+	r.Stop()
+	r.mu.Lock()
 	clients := make([]*Client, 0, len(r.clients))
 	for c := range r.clients {
 		clients = append(clients, c)
@@ -91,19 +103,18 @@ func (r *Registry) Close(ctx context.Context) error {
 	r.cancel()
 	done := make(chan struct{})
 	go func() { // ends when the last handler has returned
+		defer close(done)
 		r.work.Wait()
-		close(done)
+		if r.solo != nil {
+			r.solo.Close()
+		}
 	}()
-	var err error
 	select {
 	case <-done:
+		return nil
 	case <-ctx.Done():
-		err = fmt.Errorf("namespace: handlers still running: %w", context.Cause(ctx))
+		return fmt.Errorf("namespace: handlers still running: %w", context.Cause(ctx))
 	}
-	if r.solo != nil {
-		r.solo.Close()
-	}
-	return err
 }
 
 // begin announces work that Close waits for; it reports false once the

@@ -156,6 +156,7 @@ func (s *Server) Drain() {
 // over. Clients see their transport close, and reconnect by themselves.
 func (s *Server) Close(ctx context.Context) error {
 	s.Drain()
+	s.registry.Stop() // first: what the leaving sockets empty must not retire
 	return errors.Join(s.engine.Close(ctx), s.registry.Close(ctx))
 }
 
