@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ import (
 )
 
 const invalid = `{"message":"Invalid namespace"}`
+
+var dynamic = regexp.MustCompile(`^/dyn/`)
 
 // journal notes what happened, and when.
 type journal struct {
