@@ -18,8 +18,10 @@ type Handler interface {
 	// more is read from that client meanwhile, and its silence is not held
 	// against it.
 	Receive(data []byte, binary bool) error
-	// Closed is called exactly once, and never from within another call. It may
-	// come while a Receive is still running; no Receive is begun after it.
+	// Closed is called exactly once, and never from within another call. No
+	// Receive is begun once the session is closing; one that was begun just
+	// before may still be running, or on its way into the handler, when Closed
+	// comes.
 	Closed(reason string)
 }
 
