@@ -426,6 +426,7 @@ func (c *Client) pass(a *attempt, full string) (*Socket, error) {
 		err := errors.New("namespace: middleware panicked")
 		r.guard("middleware", full, func() { err = m(a.ctx, s) })
 		if err != nil {
+			s.end() // the middleware may have begun something under its context
 			r.release(ns)
 			return nil, &middlewareError{err}
 		}
@@ -474,6 +475,7 @@ func (c *Client) admit(a *attempt, s *Socket) {
 	c.mu.Unlock()
 	a.cancel()
 	if !wanted {
+		s.end()
 		c.reg.release(s.ns)
 		return
 	}

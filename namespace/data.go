@@ -2,6 +2,8 @@ package namespace
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"sync"
 )
 
@@ -36,16 +38,28 @@ func Value[T any](d *Data, key string) (T, bool) {
 	return v, ok
 }
 
-// encode returns the values as a JSON object, without those that JSON cannot hold.
+// encode returns the values as a JSON object, without those that JSON cannot
+// hold. It calls their own methods, so d is not locked meanwhile.
 func (d *Data) encode() json.RawMessage {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := make(map[string]json.RawMessage, len(d.values))
-	for k, v := range d.values {
-		if b, err := json.Marshal(v); err == nil {
+	values := maps.Clone(d.values)
+	d.mu.Unlock()
+	out := make(map[string]json.RawMessage, len(values))
+	for k, v := range values {
+		if b, err := marshal(v); err == nil {
 			out[k] = b
 		}
 	}
 	b, _ := json.Marshal(out) // cannot fail: its values are valid JSON
 	return b
+}
+
+// marshal is json.Marshal; a panic in a method of v is an error.
+func marshal(v any) (b []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("namespace: value of a socket's data panicked: %v", p)
+		}
+	}()
+	return json.Marshal(v)
 }

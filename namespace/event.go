@@ -12,7 +12,8 @@ import (
 )
 
 // Handler handles one event. The context ends when the socket is
-// disconnected. If the client waits for an acknowledgement and the handler
+// disconnected; that of an event which came shortly before its client left may
+// be over from the start. If the client waits for an acknowledgement and the handler
 // returns an error without having sent one, the client gets {"error": text},
 // with the text of a [*ClientError] or "internal error". A panic is logged and
 // treated as an error.
@@ -120,7 +121,8 @@ func decodeFrame(f *frame.Frame) (p packet.Packet, err error) {
 // dispatch runs the handlers of one event, in the order middleware, handlers
 // of any event, handlers of the namespace, handlers of the socket.
 func (s *Socket) dispatch(p packet.Packet) {
-	if s.gone.Load() {
+	// One that has left by itself has its events handled: they came before.
+	if s.kicked.Load() {
 		return
 	}
 	ns := s.ns

@@ -28,6 +28,7 @@ type Socket struct {
 	auth   []byte // JSON, or nil
 	query  string // of the CONNECT; Socket.IO v2 only
 	gone   atomic.Bool
+	kicked atomic.Bool // gone by Disconnect: what it sent before is not handled any more
 
 	rooms   map[string]struct{} // guarded by ns.mu; its own room is not in it
 	leftOwn bool                // guarded by ns.mu: it has left its own room
@@ -166,12 +167,22 @@ func (s *Socket) OnAny(h Handler) (off func()) { return s.addTo(&s.onAny, h) }
 // broadcasts included, and returns a function that takes it back. It runs in
 // the goroutine of the sender.
 func (s *Socket) OnAnyOutgoing(h Handler) (off func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone.Load() {
+		return func() {}
+	}
+	l := &listener{h}
+	s.outgoing = append(slices.Clip(s.outgoing), l)
 	s.ns.outgoing.Add(1)
-	off = s.addTo(&s.outgoing, h)
-	return sync.OnceFunc(func() {
-		s.ns.outgoing.Add(-1)
-		off()
-	})
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if slices.Contains(s.outgoing, l) { // end has taken back those that were left
+			s.outgoing = without(s.outgoing, l)
+			s.ns.outgoing.Add(-1)
+		}
+	}
 }
 
 func (s *Socket) addTo(list *[]*listener, h Handler) (off func()) {
@@ -224,6 +235,7 @@ func (s *Socket) Disconnect(closeConnection bool) {
 	c.mu.Lock()
 	if c.sockets.get(s.ns.name) == s {
 		c.conn.Send(mustEncode(packet.EncodeDisconnect(s.ns.name)), frame.Flags{})
+		s.kicked.Store(true)
 		c.removeLocked(s, ReasonServerLeft)
 	}
 	c.mu.Unlock()
@@ -239,6 +251,9 @@ func (s *Socket) end() {
 	s.mu.Lock()
 	ctx, acks := s.ctx, s.acks
 	s.acks = nil
+	// Otherwise every broadcast would go on looking for listeners.
+	s.ns.outgoing.Add(-int32(len(s.outgoing)))
+	s.outgoing = nil
 	s.mu.Unlock()
 	if ctx != nil {
 		ctx.cancel(ErrDisconnected)
