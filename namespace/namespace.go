@@ -92,7 +92,7 @@ func (ns *Namespace) Info() Info {
 	}
 	ns.reg.mu.Lock()
 	defer ns.reg.mu.Unlock()
-	i.Epoch, i.Permanent, i.Emptied = ns.epoch, ns.permanent, ns.emptied
+	i.Epoch, i.Permanent, i.Emptied = ns.epoch, i.Retirement == Never, ns.emptied
 	return i
 }
 

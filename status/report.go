@@ -64,12 +64,12 @@ type Namespace struct {
 	Epoch        uint64         `json:"epoch"`
 	Permanent    bool           `json:"permanent"`
 	Sockets      int            `json:"sockets"`
-	Nodes        map[string]int `json:"nodes"`         // sockets by node
-	RetirementMS *int64         `json:"retirement_ms"` // null for a permanent one
-	Emptied      *time.Time     `json:"emptied"`       // null while occupied
-	ExpiresInMS  *int64         `json:"expires_in_ms"` // null if it has no end in sight
-	Rooms        []Room         `json:"rooms,omitempty"`
-	Clients      []Client       `json:"clients,omitempty"`
+	Nodes        map[string]int `json:"nodes"`            // sockets by node
+	RetirementMS *int64         `json:"retirement_ms"`    // null for a permanent one
+	Emptied      *time.Time     `json:"emptied"`          // null while occupied
+	ExpiresInMS  *int64         `json:"expires_in_ms"`    // null if it has no end in sight
+	Rooms        []Room         `json:"rooms,omitzero"`   // of the namespace asked for; else left out
+	Clients      []Client       `json:"clients,omitzero"` // likewise
 }
 
 // Room is one room of a namespace.
@@ -141,6 +141,7 @@ func (q Query) Page(full string) bool {
 func (r *Report) WriteJSON(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // names in it may look like HTML
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(r)
