@@ -15,7 +15,7 @@ import (
 
 // What is embedded is what the npm package publishes, every file of it.
 func TestClientBundle_IsThePublishedOne(t *testing.T) {
-	if _, err := node(); err != nil {
+	if _, err := nodeJS(); err != nil {
 		t.Fatal(err)
 	}
 	const published = "node_modules/socket.io-client"

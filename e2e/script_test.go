@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// node is the path of Node.js, or why the scripts cannot run.
-var node = sync.OnceValues(func() (string, error) {
+// nodeJS is the path of Node.js, or why the scripts cannot run.
+var nodeJS = sync.OnceValues(func() (string, error) {
 	path, err := exec.LookPath("node")
 	if err != nil {
 		return "", fmt.Errorf("these tests need Node.js: `make test` installs it (%w)", err)
@@ -53,7 +53,7 @@ type report struct {
 // becomes a subtest; what it asks for is done by the functions in can.
 func runScript(t *testing.T, script string, can asks, args ...string) {
 	t.Helper()
-	path, err := node()
+	path, err := nodeJS()
 	if err != nil {
 		t.Fatal(err)
 	}
