@@ -1,4 +1,4 @@
-# make test      everything that CI checks; installs what is missing first (redis-server, Node.js, npm packages)
+# make test      everything that CI checks; installs what is missing first (redis-server, Node.js, npm packages, haproxy)
 # make check     the quick part of it: format, vet, staticcheck
 # make bench     the benchmarks
 # make fuzz      each fuzz target for FUZZTIME (10s)
@@ -38,6 +38,7 @@ tools:
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || missing="$$missing haproxy"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing$$missing"; \
 		$(SUDO) apt-get update -q; \
