@@ -39,32 +39,30 @@ type joinCall struct {
 // pin finds the namespace or makes it, and keeps it until release. It reports
 // an error if no registration accepts the name, or its setup refuses.
 func (r *Registry) pin(ctx context.Context, full string) (*Namespace, error) {
-	for {
-		r.mu.Lock()
-		ns := r.live[full]
-		if ns == nil {
-			return r.createLocked(full)
-		}
-		ns.uses++
-		state, ready := ns.state, ns.ready
-		r.mu.Unlock()
-		if state != stateSettingUp {
-			return ns, nil
-		}
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			r.release(ns)
-			return nil, context.Cause(ctx)
-		}
-		r.mu.Lock()
-		refusal := ns.refusal
-		r.mu.Unlock()
-		if refusal != nil {
-			return nil, refusal // one answer for all who asked at the same time
-		}
+	r.mu.Lock()
+	ns := r.live[full]
+	if ns == nil {
+		return r.createLocked(full)
+	}
+	ns.uses++
+	state, ready := ns.state, ns.ready
+	r.mu.Unlock()
+	if state != stateSettingUp {
 		return ns, nil
 	}
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		r.release(ns)
+		return nil, context.Cause(ctx)
+	}
+	r.mu.Lock()
+	refusal := ns.refusal
+	r.mu.Unlock()
+	if refusal != nil {
+		return nil, refusal // one answer for all who asked at the same time
+	}
+	return ns, nil
 }
 
 // createLocked makes a namespace on demand, pinned. It unlocks r.mu.
@@ -195,7 +193,6 @@ func (r *Registry) joined(ns *Namespace, call *joinCall, epoch uint64, err error
 	r.mu.Unlock()
 	r.expire(ns)
 	if err := r.finishSetup(next, setup, m); err != nil {
-		r.opts.Cluster.Leave(next.fullName, epoch, r.opts.Retirement)
 		return nil, err
 	}
 	return next, nil
@@ -215,8 +212,10 @@ func (r *Registry) release(ns *Namespace) {
 		switch {
 		case ns.notice != 0 && ns.notice == ns.epoch:
 			expired = r.dropLocked(ns)
-		case ns.epoch == 0 && !ns.permanent && ns.state == stateReady: // it never got as far as the directory
-			r.dropLocked(ns)
+		case ns.epoch == 0 && !ns.permanent && ns.state == stateReady:
+			// It never got as far as the directory, which will not retire it. But
+			// it was set up, and what its setup began has to end.
+			expired = r.dropLocked(ns)
 		}
 	}
 	r.mu.Unlock()
@@ -250,6 +249,15 @@ func (r *Registry) Retire(full string, epoch uint64) {
 	if expired {
 		r.expire(ns)
 	}
+}
+
+// Count implements [Local].
+func (r *Registry) Count(full string) (sockets int, retirement time.Duration, ok bool) {
+	ns := r.Lookup(full)
+	if ns == nil {
+		return 0, 0, false
+	}
+	return ns.SocketCount(), ns.Retirement(), true
 }
 
 // Adopt implements [Local].

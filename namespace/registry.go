@@ -117,18 +117,6 @@ func (r *Registry) Close(ctx context.Context) error {
 	}
 }
 
-// begin announces work that Close waits for; it reports false once the
-// registry is closed. The caller calls r.work.Done.
-func (r *Registry) begin() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return false
-	}
-	r.work.Add(1)
-	return true
-}
-
 // Setup registers how the namespace of an exact full name ("/chat",
 // "//myhost.com/chat"), or with "*" any namespace, is set up. A later
 // registration of the same exact name replaces the earlier one; exact beats
@@ -300,8 +288,13 @@ func (r *Registry) finishSetup(ns *Namespace, setup SetupFunc, m Match) error {
 	defer r.mu.Unlock()
 	ns.state = stateReady
 	if err != nil {
-		ns.state, ns.refusal = stateGone, err
+		ns.refusal = err
 		r.dropLocked(ns)
+		if ns.membership == memberIn {
+			// It is the successor of one that was retired. In the same step, lest
+			// the join of the next one overtakes the leave.
+			r.opts.Cluster.Leave(ns.fullName, ns.epoch, ns.Retirement())
+		}
 	}
 	close(ns.ready)
 	return err
