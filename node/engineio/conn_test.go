@@ -113,6 +113,20 @@ func TestConn_QueueBound(t *testing.T) {
 	check(t, "empty ones", sent < 100, true)
 }
 
+// What was sent no longer counts against the bound.
+func TestConn_QueueDrains(t *testing.T) {
+	h := listen(t, Options{MaxQueue: 1000})
+	p := h.polling()
+	c, w := h.socket()
+	for i := range 50 {
+		m := fmt.Sprint(i, strings.Repeat("x", 100))
+		check(t, "polling", p.text(m), true)
+		check(t, "GET", p.get().body, "4"+m)
+		check(t, "WebSocket", w.text(m), true)
+		check(t, "message", c.read(), "4"+m)
+	}
+}
+
 func TestConn_Volatile(t *testing.T) {
 	h := listen(t, Options{})
 	c, p := h.socket()
