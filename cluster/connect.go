@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Connect makes a client for a URL; it does not dial yet. The forms are those of go-redis:
+//
+//	redis://[user[:password]@]host[:port][/db]           one server
+//	rediss://...                                         the same over TLS
+//	unix://[user[:password]@]/path/to/socket[?db=n]      the same over a socket file
+//	redis+sentinel://[user[:password]@]host[:port][/db]?master_name=NAME[&addr=host:port...]
+//	redis+cluster://[user[:password]@]host[:port][?addr=host:port...]
+//
+// and rediss+sentinel, rediss+cluster over TLS. Options of the client (timeouts, pool
+// size, skip_verify) are query parameters in snake case. Errors never contain the
+// password.
+func Connect(rawURL string) (redis.UniversalClient, error) {
+	c, err := connect(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: Redis URL: %w", scrub(err, rawURL))
+	}
+	return c, nil
+}
+
+func connect(rawURL string) (redis.UniversalClient, error) {
+	scheme, rest, ok := strings.Cut(rawURL, "://")
+	if !ok {
+		return nil, errors.New("it has no scheme, such as redis://")
+	}
+	plain, kind, _ := strings.Cut(strings.ToLower(scheme), "+")
+	if plain != "redis" && plain != "rediss" && (plain != "unix" || kind != "") {
+		return nil, fmt.Errorf("scheme %q is not one of redis, rediss, unix, and these with +sentinel or +cluster", scheme)
+	}
+	// The handoff of live connections to another server would let a session go on with
+	// data that it was not registered with.
+	noHandoff := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	// Deadlines of contexts count: a call that hangs must not hold up a node.
+	switch kind {
+	case "":
+		o, err := redis.ParseURL(plain + "://" + rest)
+		if err != nil {
+			return nil, err
+		}
+		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
+		return redis.NewClient(o), nil
+	case "sentinel":
+		o, err := redis.ParseFailoverURL(plain + "://" + rest)
+		if err != nil {
+			return nil, err
+		}
+		if o.MasterName == "" {
+			return nil, errors.New("a Sentinel URL needs ?master_name=")
+		}
+		o.ContextTimeoutEnabled = true // and it knows no handoff
+		return redis.NewFailoverClient(o), nil
+	case "cluster":
+		o, err := redis.ParseClusterURL(plain + "://" + rest)
+		if err != nil {
+			return nil, err
+		}
+		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
+		return redis.NewClusterClient(o), nil
+	}
+	return nil, fmt.Errorf("scheme %q is not one of redis, rediss, unix, and these with +sentinel or +cluster", scheme)
+}
+
+// scrub takes out of an error what of the URL may be secret. Errors of package url quote
+// the whole of what they could not read.
+func scrub(err error, rawURL string) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	text := err.Error()
+	for _, secret := range secrets(rawURL) {
+		text = strings.ReplaceAll(text, secret, "xxxxx")
+	}
+	return errors.New(text)
+}
+
+// secrets lists what in the URL may be a password or a part of one, whether the URL can be parsed or
+// not: the user information as written and decoded, and parameters named so.
+func secrets(rawURL string) []string {
+	var out []string
+	add := func(s string) {
+		if s == "" {
+			return
+		}
+		out = append(out, s)
+		if d, err := url.PathUnescape(s); err == nil && d != s {
+			out = append(out, d)
+		}
+	}
+	_, rest, _ := strings.Cut(rawURL, "://")
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		add(rest[:i])
+		user, password, _ := strings.Cut(rest[:i], ":")
+		add(password)
+		// A slash, question mark or number sign in a password ends the host for a parser.
+		for part := range strings.FieldsFuncSeq(password, func(r rune) bool { return strings.ContainsRune("/?#:@", r) }) {
+			add(part)
+		}
+		if !strings.Contains(rest[:i], ":") {
+			add(user)
+		}
+	}
+	if _, query, ok := strings.Cut(rest, "?"); ok {
+		for pair := range strings.SplitSeq(query, "&") {
+			if name, value, _ := strings.Cut(pair, "="); strings.Contains(strings.ToLower(name), "password") {
+				add(value)
+			}
+		}
+	}
+	return out
+}
