@@ -42,24 +42,32 @@ func (s *Socket) expect(id uint64, f func(*Args, error)) {
 	s.mu.Unlock()
 	if gone {
 		f(nil, ErrDisconnected)
+		return
 	}
+	s.client.ask(1)
 }
 
 // forget stops waiting for an acknowledgement.
 func (s *Socket) forget(id uint64) {
+	s.take(id)
+}
+
+// take returns what becomes of an acknowledgement, once; nil if nobody waits.
+func (s *Socket) take(id uint64) func(*Args, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	f := s.acks[id]
 	delete(s.acks, id)
+	s.mu.Unlock()
+	if f != nil {
+		s.client.ask(-1)
+	}
+	return f
 }
 
 // resolve takes an acknowledgement of the client. One that nobody waits for
 // is dropped: it is late, or the client made it up.
 func (s *Socket) resolve(p packet.Packet) {
-	s.mu.Lock()
-	f := s.acks[p.ID]
-	delete(s.acks, p.ID)
-	s.mu.Unlock()
-	if f != nil {
+	if f := s.take(p.ID); f != nil {
 		f(&p.Args, nil)
 	}
 }

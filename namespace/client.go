@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -32,6 +33,11 @@ type Handshake struct {
 // beside it, one event may always wait.
 const maxPendingBytes = 4 << 20
 
+// askingFactor is how many times MaxPendingEvents may wait while a client owes
+// an acknowledgement: that one lies behind them, and the handler that holds
+// them up may be waiting for it.
+const askingFactor = 16
+
 // Client is one connection and the sockets on it: one for each namespace that
 // the client joined. The transport feeds it; everything else about a client is
 // on its [Socket]s.
@@ -41,6 +47,7 @@ type Client struct {
 	handshake *Handshake
 	host      string         // prefix of its namespaces' full names; empty on the main host
 	decoder   packet.Decoder // used by Receive alone
+	asking    atomic.Int32   // acknowledgements that the client owes
 
 	// mu guards what follows; see the lock order in the package comment.
 	mu         sync.Mutex
@@ -214,13 +221,36 @@ func payload(p *packet.Packet) int {
 // waitLocked waits until there is room in the queue for an event or a CONNECT,
 // or the connection is closed. c.mu must be held; it is let go meanwhile.
 func (c *Client) waitLocked(size int) {
-	for c.reason == "" && c.queued > 0 &&
-		(c.queued >= c.reg.opts.MaxPendingEvents || c.bytes+size > maxPendingBytes) {
+	for c.reason == "" && c.queued > 0 && c.fullLocked(size) {
 		c.space = make(chan struct{})
 		space := c.space
 		c.mu.Unlock()
 		<-space
 		c.mu.Lock()
+	}
+}
+
+// fullLocked reports whether reading has to pause before an event of that size
+// is queued. c.mu must be held.
+func (c *Client) fullLocked(size int) bool {
+	most := c.reg.opts.MaxPendingEvents
+	if c.asking.Load() > 0 {
+		most *= askingFactor
+	}
+	return c.queued >= most || c.bytes+size > maxPendingBytes
+}
+
+// ask counts acknowledgements that the client owes from now on, or no longer
+// does. If reading has paused, it may go on for the first of them.
+func (c *Client) ask(n int) {
+	if now := c.asking.Add(int32(n)); n <= 0 || now != 1 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.space != nil {
+		close(c.space)
+		c.space = nil
 	}
 }
 

@@ -36,8 +36,9 @@ type Options struct {
 	// MaxRooms bounds the rooms of one socket. Default 1000.
 	MaxRooms int
 	// MaxPendingEvents bounds the events of one connection that wait for their
-	// handlers; beyond it the connection is not read until some are done.
-	// Default 256.
+	// handlers; beyond it the connection is not read until some are done. While
+	// the client owes an acknowledgement, which would not be read either, it is
+	// sixteen times as many. Default 256.
 	MaxPendingEvents int
 	// MaxAttachments bounds the binary attachments of one packet. Default 10.
 	MaxAttachments int

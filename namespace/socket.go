@@ -258,6 +258,7 @@ func (s *Socket) end() {
 	if ctx != nil {
 		ctx.cancel(ErrDisconnected)
 	}
+	s.client.ask(-len(acks))
 	for _, f := range acks {
 		f(nil, ErrDisconnected)
 	}
