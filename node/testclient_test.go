@@ -320,15 +320,20 @@ func (c *client) write(packets ...string) error {
 // send sends Socket.IO packets, and attachments as they are received.
 func (c *client) send(packets ...string) {
 	c.t.Helper()
-	engine := make([]string, len(packets))
-	for i, p := range packets {
-		if engine[i] = p; !strings.HasPrefix(p, "\x00") {
-			engine[i] = "4" + p
-		}
-	}
-	if err := c.write(engine...); err != nil {
+	if err := c.write(engine(packets)...); err != nil {
 		c.t.Fatalf("send %q: %v", packets, err)
 	}
+}
+
+// engine makes Engine.IO packets of Socket.IO packets and attachments.
+func engine(packets []string) []string {
+	all := make([]string, len(packets))
+	for i, p := range packets {
+		if all[i] = p; !strings.HasPrefix(p, "\x00") {
+			all[i] = "4" + p
+		}
+	}
+	return all
 }
 
 // next returns what is received next.
