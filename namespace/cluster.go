@@ -71,6 +71,9 @@ type Local interface {
 	Retired(fullName string, epoch uint64)
 	// Adopt says that an incarnation goes on under another epoch.
 	Adopt(fullName string, epoch uint64)
+	// Count says how many sockets the node has in a namespace, and how long that
+	// stays when it is empty; false if the node does not have it.
+	Count(fullName string) (sockets int, retirement time.Duration, ok bool)
 	// Deliver carries out a message of another node.
 	Deliver(m *Message)
 	// Answer carries out a message of another node and calls reply with every
