@@ -3,6 +3,7 @@ package node_test
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -289,6 +291,12 @@ func (c *client) packet(p string) {
 		}
 	case strings.HasPrefix(p, "4"):
 		c.in <- p[1:]
+	case strings.HasPrefix(p, "b"):
+		b, err := base64.StdEncoding.DecodeString(p[1:])
+		if err != nil {
+			b = []byte(err.Error())
+		}
+		c.in <- "\x00" + string(b)
 	}
 }
 
@@ -297,6 +305,12 @@ var errGone = errors.New("connection is closed")
 // write sends Engine.IO packets, in one piece.
 func (c *client) write(packets ...string) error {
 	if c.how.polling {
+		packets = slices.Clone(packets)
+		for i, p := range packets {
+			if b, ok := strings.CutPrefix(p, "\x00"); ok {
+				packets[i] = "b" + base64.StdEncoding.EncodeToString([]byte(b))
+			}
+		}
 		code, answer := c.request(http.MethodPost, strings.Join(packets, "\x1e"))
 		if code != http.StatusOK {
 			return fmt.Errorf("%w: POST: %d %s", errGone, code, answer)
