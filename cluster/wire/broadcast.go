@@ -1,0 +1,356 @@
+package wire
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/namespace/frame"
+	"github.com/dynamicio/dynamicio/namespace/packet"
+)
+
+// Dialect says whose form of the payloads is written.
+type Dialect uint8
+
+const (
+	// Node is that of @socket.io/redis-adapter and @socket.io/redis-emitter.
+	Node Dialect = iota
+	// StockGo is that of github.com/zishang520/socket.io-go-redis. A broadcast
+	// in it makes a Node server that hears it exit.
+	StockGo
+)
+
+// goType is what is added to a packet type in the stock Go dialect: there the
+// types are the digits of the client protocol.
+const goType = '0'
+
+// AppendBroadcast appends the payload of a broadcast from the server called uid.
+// Only m.Event, FullName, Rooms, Except and Flags count. The attachments of the
+// event are copied.
+func AppendBroadcast(dst []byte, d Dialect, uid string, m *namespace.Message) ([]byte, error) {
+	if d == StockGo {
+		dst = appendStr(append(appendMap(dst, 3), keyUID...), uid)
+		dst = append(dst, keyPacket...)
+	} else {
+		dst = appendStr(appendArray(dst, 3), uid)
+	}
+	dst, err := appendPacket(dst, d, m)
+	if err != nil {
+		return dst, err
+	}
+	if d == StockGo {
+		dst = append(dst, keyOpts...)
+	}
+	return appendOpts(dst, d, m, 0), nil
+}
+
+// The keys, each as a msgpack string.
+const (
+	keyUID       = "\xa3uid"
+	keyPacket    = "\xa6packet"
+	keyOpts      = "\xa4opts"
+	keyType      = "\xa4type"
+	keyData      = "\xa4data"
+	keyNsp       = "\xa3nsp"
+	keyRooms     = "\xa5rooms"
+	keyExcept    = "\xa6except"
+	keyFlags     = "\xa5flags"
+	keyVolatile  = "\xa8volatile"
+	keyCompress  = "\xa8compress"
+	keyTimeout   = "\xa7timeout"
+	keyRequestID = "\xa9requestId"
+)
+
+// appendPacket writes the packet of m: always of type EVENT, also with binary
+// data, which the receiver's own encoder looks for.
+func appendPacket(dst []byte, d Dialect, m *namespace.Message) ([]byte, error) {
+	data, attachments, err := eventData(m.Event)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(appendMap(dst, 3), keyType...)
+	if d == StockGo {
+		dst = append(dst, 0xcc, goType+byte(packet.Event))
+	} else {
+		dst = append(dst, byte(packet.Event))
+	}
+	dst, err = appendJSON(append(dst, keyData...), data, attachments)
+	if err != nil {
+		return dst, err
+	}
+	return appendStr(append(dst, keyNsp...), m.FullName), nil
+}
+
+// eventData returns the JSON array of a frame of an event or acknowledgement.
+func eventData(f *frame.Frame) (data []byte, attachments [][]byte, err error) {
+	if f == nil {
+		return nil, nil, ErrKind
+	}
+	d := packet.Decoder{MaxAttachments: f.Len(), MaxNamespace: len(f.Part(0).Data)}
+	p, done, err := d.Text(f.Part(0).Data)
+	for i := 1; err == nil && !done && i < f.Len(); i++ {
+		p, done, err = d.Binary(f.Part(i).Data)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return p.Data, p.Attachments, nil
+}
+
+func appendOpts(dst []byte, d Dialect, m *namespace.Message, timeout time.Duration) []byte {
+	dst = append(appendMap(dst, 3), keyRooms...)
+	dst = appendStrings(dst, m.Rooms)
+	dst = appendStrings(append(dst, keyExcept...), m.Except)
+	dst = append(dst, keyFlags...)
+	n := 0
+	for _, set := range []bool{m.Flags.Volatile, m.Flags.NoCompress, timeout > 0} {
+		if set {
+			n++
+		}
+	}
+	dst = appendMap(dst, n)
+	if m.Flags.Volatile {
+		dst = appendBool(append(dst, keyVolatile...), true)
+	}
+	if m.Flags.NoCompress {
+		dst = appendBool(append(dst, keyCompress...), false)
+	}
+	if timeout > 0 {
+		dst = append(dst, keyTimeout...)
+		if d == StockGo {
+			return appendUint(dst, uint64(timeout)) // nanoseconds
+		}
+		return appendUint(dst, uint64(max(timeout/time.Millisecond, 1)))
+	}
+	return dst
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = appendArray(dst, len(list))
+	for _, s := range list {
+		dst = appendStr(dst, s)
+	}
+	return dst
+}
+
+// Broadcast is a received broadcast of which everything is known but the
+// arguments: they are decoded by [Broadcast.Message], if anybody here wants them.
+type Broadcast struct {
+	UID string // of the sender; "emitter" for emitters, or empty
+	// Nsp is the namespace's full name; "/" if the sender left it out.
+	Nsp           string
+	Rooms, Except []string
+	Flags         frame.Flags
+
+	data []byte // msgpack of [event, ...args]; nil if there was none
+}
+
+// DecodeBroadcast reads a broadcast in either dialect. The result shares memory with
+// the payload.
+func DecodeBroadcast(payload []byte) (Broadcast, error) {
+	r := &reader{in: payload}
+	b := Broadcast{Nsp: "/"}
+	typ := -1.0
+	switch t := r.token(); t.kind {
+	case kindArray:
+		if t.n < 3 {
+			r.fail("array of fewer than three")
+		}
+		b.UID, _ = r.optionalText()
+		b.packet(r, &typ)
+		b.opts(r, Node)
+		for range t.n - 3 {
+			r.skip()
+		}
+	case kindMap:
+		for range t.n {
+			switch r.keyName() {
+			case "uid":
+				b.UID, _ = r.optionalText()
+			case "packet":
+				b.packet(r, &typ)
+			case "opts":
+				b.opts(r, StockGo)
+			default:
+				r.skip()
+			}
+		}
+	default:
+		r.fail("neither an array nor a map")
+	}
+	if r.err == nil && r.pos < len(r.in) {
+		r.fail("more than one value")
+	}
+	if r.err == nil && !isEvent(typ) {
+		r.fail("packet that is no event")
+	}
+	return b, r.error()
+}
+
+// isEvent says whether a packet type, of either dialect, is that of an event. Type 5
+// is an event whose sender has seen that it has binary data.
+func isEvent(typ float64) bool {
+	if typ >= goType {
+		typ -= goType
+	}
+	return typ == float64(packet.Event) || typ == float64(packet.BinaryEvent)
+}
+
+// keyName reads the key of a map; what is no string is nobody's key.
+func (r *reader) keyName() string {
+	t := r.token()
+	switch t.kind {
+	case kindStr:
+		return string(t.data)
+	case kindArray, kindMap:
+		r.fail("key that is an array or map")
+	}
+	return ""
+}
+
+// optionalText reads a string, or a number as one; anything else is none.
+func (r *reader) optionalText() (string, bool) {
+	start := r.pos
+	if s, ok := r.token().text(); ok {
+		return s, true
+	}
+	if r.err == nil {
+		r.pos = start
+		r.skip()
+	}
+	return "", false
+}
+
+func (b *Broadcast) packet(r *reader, typ *float64) {
+	t := r.token()
+	if t.kind != kindMap {
+		r.fail("packet that is no map")
+		return
+	}
+	for range t.n {
+		switch r.keyName() {
+		case "type":
+			f, ok := r.token().number()
+			if !ok {
+				r.fail("packet type that is no number")
+			}
+			*typ = f
+		case "nsp":
+			if s, ok := r.optionalText(); ok {
+				b.Nsp = s
+			}
+		case "data":
+			start := r.pos
+			r.skip()
+			b.data = r.in[start:r.pos:r.pos]
+		default:
+			r.skip()
+		}
+	}
+}
+
+// opts reads the options. In Go's dialect, compress is always there and false where
+// nobody has set it, so it says nothing.
+func (b *Broadcast) opts(r *reader, d Dialect) {
+	t := r.token()
+	if t.kind == kindNil {
+		return
+	}
+	if t.kind != kindMap {
+		r.fail("options that are no map")
+		return
+	}
+	for range t.n {
+		switch r.keyName() {
+		case "rooms":
+			b.Rooms = r.rooms()
+		case "except":
+			b.Except = r.rooms()
+		case "flags":
+			b.flags(r, d)
+		default:
+			r.skip()
+		}
+	}
+}
+
+func (b *Broadcast) flags(r *reader, d Dialect) {
+	t := r.token()
+	if t.kind == kindNil {
+		return
+	}
+	if t.kind != kindMap {
+		r.fail("flags that are no map")
+		return
+	}
+	for range t.n {
+		key, start := r.keyName(), r.pos
+		val := r.token()
+		switch {
+		case key == "volatile" && val.kind == kindBool:
+			b.Flags.Volatile = val.num == 1
+		case key == "compress" && val.kind == kindBool && d == Node:
+			b.Flags.NoCompress = val.num == 0
+		case r.err == nil:
+			r.pos = start
+			r.skip()
+		}
+	}
+}
+
+// Message decodes the arguments into what clients know as the namespace name. limit
+// bounds the memory that they take, in bytes.
+func (b *Broadcast) Message(name string, limit int) (*namespace.Message, error) {
+	text, attachments, err := toJSON(b.data, false, limit)
+	if err != nil {
+		return nil, err
+	}
+	f, err := eventFrame(name, text, attachments)
+	if err != nil {
+		return nil, err
+	}
+	return &namespace.Message{
+		Kind: namespace.KindBroadcast, FullName: b.Nsp, Name: name,
+		Rooms: b.Rooms, Except: b.Except, Event: f, Flags: b.Flags,
+	}, nil
+}
+
+// eventFrame makes the frame of an event of a JSON array: its name, which may be a number,
+// and arguments.
+func eventFrame(name string, array []byte, attachments [][]byte) (*frame.Frame, error) {
+	args, err := packet.NewArgs(array, attachments...)
+	if err != nil {
+		return nil, &SyntaxError{Msg: "event", Err: err}
+	}
+	var event string
+	switch c := args.At(0).JSON(); {
+	case args.Len() > 0 && c[0] == '"':
+		err = args.At(0).Bind(&event)
+	case args.Len() > 0 && (c[0] == '-' || '0' <= c[0] && c[0] <= '9'):
+		event = string(c)
+	default:
+		err = errors.New("its name is neither a string nor a number")
+	}
+	if err != nil {
+		return nil, &SyntaxError{Msg: "event", Err: err}
+	}
+	f, err := packet.EncodeArgs(packet.Header{Type: packet.Event, Namespace: name}, event, args.From(1))
+	if err != nil {
+		return nil, &SyntaxError{Msg: "event", Err: err}
+	}
+	return f, nil
+}
+
+// timeoutOf reads what travels as the timeout of an emit with acknowledgement: milliseconds in
+// Node's dialect, nanoseconds in Go's. Longer than a day can only be meant as the latter.
+func timeoutOf(f float64) time.Duration {
+	const day = float64(24 * time.Hour / time.Millisecond)
+	switch {
+	case !(f > 0):
+		return 0
+	case f <= day:
+		return time.Duration(f * float64(time.Millisecond))
+	}
+	return time.Duration(min(f, math.MaxInt32*float64(time.Millisecond)))
+}
