@@ -615,3 +615,67 @@ func TestClient_Protocol3(t *testing.T) {
 		}
 	}
 }
+
+// A handler may wait for an acknowledgement that lies behind more events than
+// otherwise may wait.
+func TestClient_AckBehindManyEventsIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(t, Options{MaxPendingEvents: 4})
+		var handled atomic.Int64
+		r.Setup("*", func(ns *Namespace, _ Match) error {
+			ns.On("e", func(context.Context, *Event) error { handled.Add(1); return nil })
+			ns.On("ask", func(ctx context.Context, e *Event) error {
+				time.Sleep(time.Second) // the others have come by then
+				n, err := Ask[int](ctx, e.Socket(), "q")
+				if err == nil && n == 5 {
+					handled.Add(100)
+				}
+				return err
+			})
+			return nil
+		})
+		p := newPeer(t, r, dial{})
+		p.join("/")
+		p.event("/", `["ask"]`)
+		fed := make(chan struct{})
+		go func() {
+			defer close(fed)
+			for range 20 {
+				p.event("/", `["e"]`)
+			}
+		}()
+		q := p.next()
+		<-fed
+		p.send("3" + q[1:strings.IndexByte(q, '[')] + "[5]")
+		synctest.Wait()
+		if n := handled.Load(); n != 120 {
+			t.Errorf("handled %d, want the answer (100) and 20 events", n)
+		}
+		p.close()
+	})
+}
+
+// A socket that owes nothing may leave while another of its connection owes
+// an acknowledgement.
+func TestClient_SocketLeavesWhileAnotherOwesAnAck(t *testing.T) {
+	r := newRegistry(t, Options{})
+	r.Setup("*", accept)
+	p := newPeer(t, r, dial{})
+	a, b := p.join("/a"), p.join("/b")
+	got := make(chan error, 1)
+	go func() {
+		_, err := a.EmitWithAck(context.Background(), "q")
+		got <- err
+	}()
+	p.next()
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		b.Disconnect(false)
+	}()
+	receive(t, left)
+	p.close()
+	if err := receive(t, got); err != ErrDisconnected {
+		t.Errorf("got %v", err)
+	}
+}
