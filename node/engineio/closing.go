@@ -69,7 +69,7 @@ func (c *Conn) end(reason string, how ending) bool {
 		keep = true // costs nothing; finish takes it out
 		c.endSocketLocked(how)
 	case poll != nil:
-		keep = poll.endLocked(how)
+		keep = poll.endLocked(how, len(c.queue) > 0)
 		c.refs++
 	default: // the WebSocket handshake is not done, and will see that it is too late
 		c.refs++

@@ -48,7 +48,7 @@ func (p *polling) wakeLocked() {
 
 // endLocked stops what is going on over polling. It reports whether the session
 // has to stay in the table so that one more GET can hear of the end.
-func (p *polling) endLocked(how ending) (keep bool) {
+func (p *polling) endLocked(how ending, queued bool) (keep bool) {
 	if p.probe != nil {
 		hardClose(p.probe.conn)
 	}
@@ -59,7 +59,7 @@ func (p *polling) endLocked(how ending) (keep bool) {
 		_ = p.answering.SetWriteDeadline(time.Now().Add(closeGrace))
 	}
 	p.wakeLocked()
-	return p.get == nil && how.linger > 0
+	return (p.get == nil || queued) && how.linger > 0
 }
 
 // serveGet answers with what is queued, as soon as there is something.
@@ -111,6 +111,14 @@ func (c *Conn) awaitBatch(r *http.Request, p *polling, g *pendingGet) (batch []i
 			p.get = nil
 			c.mu.Unlock()
 			return nil, false
+		case c.state == stateClosing && len(c.queue) > 0 && c.how.linger > 0 && !c.how.noop:
+			// The close packet comes with the next GET: the Socket.IO client handles
+			// packets a tick later than the close of its transport, and would take a
+			// DISCONNECT in the same body for a lost connection.
+			batch, c.queue = c.queue, nil
+			p.get = nil
+			c.mu.Unlock()
+			return batch, true
 		case c.state == stateClosing:
 			batch, c.queue = c.queue, nil
 			if c.how.noop {

@@ -71,6 +71,7 @@ func TestUpgrade_WaitsForThePost(t *testing.T) {
 		sid, p := h.open("EIO=4&transport=polling")
 		posted := make(chan answer)
 		go func() { posted <- h.serve("POST", "EIO=4&transport=polling&sid="+sid, "4a\x1e4b") }()
+		synctest.Wait() // until it is in the handler
 		c := h.pipeProbe("EIO=4&transport=websocket&sid=" + sid)
 		c.write("2probe")
 		if f, err := readFrame(c.br); err != nil || string(f.Payload) != "3probe" {
