@@ -244,10 +244,10 @@ func TestSemantics_1_8_HostOncePerConnection(t *testing.T) {
 	srv, j := start(t, node.Options{Host: namespace.None}), newJournal()
 	srv.SetupNamespaceRegexp(regexp.MustCompile(`chat\d$`), j.accept)
 	c := srv.connect(how{host: "a.com", polling: true})
-	later := &client{t: t, srv: srv, sid: c.sid, how: how{host: "b.com", polling: true}, http: c.http, closed: c.closed, in: c.in}
+	later := &client{link: c.link, t: t, srv: srv, sid: c.sid, how: how{host: "b.com", polling: true}, http: c.http, in: c.in}
 	later.join("/chat1")
 
-	up := &client{t: t, srv: srv, how: how{host: "b.com", query: url.Values{"sid": {c.sid}}}, in: c.in, closed: c.closed}
+	up := &client{link: &link{}, t: t, srv: srv, how: how{host: "b.com", query: url.Values{"sid": {c.sid}}}}
 	var r interface{ Read([]byte) (int, error) }
 	up.conn, r = up.upgrade(up.how.url(srv, "websocket"))
 	defer up.conn.Close()

@@ -15,7 +15,7 @@ import (
 )
 
 // Namespaces that have come and gone leave no goroutine, no timer and no
-// memory behind: not even a tenth of what 10,000 of them take while they live.
+// memory behind: not even a twentieth of what 10,000 of them take while they live.
 func TestScale_TenThousandNamespacesLeaveNothing(t *testing.T) {
 	const clients, each = 10, 1000
 	inBubble(t, node.Options{Retirement: time.Minute, Logger: slog.New(slog.DiscardHandler)}, func(t *testing.T, srv *testServer, _ *journal) {
@@ -62,16 +62,17 @@ func TestScale_TenThousandNamespacesLeaveNothing(t *testing.T) {
 		}
 		round(0) // maps and pools have their size afterwards
 		before, goroutines := live()
-		peak := round(1)
+		round(1)
+		peak := round(2)
 		after, now := live()
 		t.Logf("heap: %d KiB before, %d with %d namespaces, %d after", before>>10, peak>>10, clients*each, after>>10)
 		if now > goroutines {
 			t.Errorf("%d goroutines, before %d", now, goroutines)
 		}
-		if grown, took := int64(after)-int64(before), int64(peak)-int64(before); grown > took/10 {
+		if grown, took := int64(after)-int64(before), int64(peak)-int64(before); grown > took/20 {
 			t.Errorf("the heap has grown by %d KiB of the %d KiB that they took", grown>>10, took>>10)
 		}
-		if s, e := setups.Load(), expiries.Load(); s != 2*clients*each+1 || e != 2*clients*each {
+		if s, e := setups.Load(), expiries.Load(); s != 3*clients*each+1 || e != 3*clients*each {
 			t.Errorf("%d setups, %d expiries", s, e)
 		}
 	})

@@ -142,23 +142,29 @@ func (h how) url(s *testServer, transport string) *url.URL {
 // as they stand on the wire, without Engine.IO's "4"; a binary attachment is
 // its bytes behind a NUL.
 type client struct {
-	t      testing.TB
-	srv    *testServer
-	how    how
-	sid    string        // of the Engine.IO session
-	in     chan string   // received
-	closed chan struct{} // the server ended the connection, or close was called
-
-	mu   sync.Mutex // guards writes, and conn
-	conn net.Conn   // nil while polling
+	*link
+	t    testing.TB
+	srv  *testServer
+	how  how
+	sid  string      // of the Engine.IO session
+	in   chan string // received
+	mu   sync.Mutex  // guards writes
 	http *http.Client
-	once sync.Once
+}
+
+// link is what has to be ended of a client. It stands apart so that the test,
+// which ends it, does not hold what the client has received.
+type link struct {
+	closed chan struct{} // the server ended the connection, or close was called
+	conn   net.Conn      // nil over polling
+	once   sync.Once
 }
 
 // connect opens a connection; it joins no namespace.
 func (s *testServer) connect(h how) *client {
 	s.t.Helper()
-	c := &client{t: s.t, srv: s, how: h, in: make(chan string, 4096), closed: make(chan struct{})}
+	l := &link{closed: make(chan struct{})}
+	c := &client{link: l, t: s.t, srv: s, how: h, in: make(chan string, 4096)}
 	var open string
 	var loop func()
 	if h.polling {
@@ -177,7 +183,7 @@ func (s *testServer) connect(h how) *client {
 		loop()
 		c.end()
 	}()
-	s.t.Cleanup(func() { c.close(); <-done })
+	s.t.Cleanup(func() { l.close(); <-done })
 	return c
 }
 
@@ -451,13 +457,13 @@ func (c *client) leave(namespace string) {
 	c.send(at("1", namespace))
 }
 
-func (c *client) end() { c.once.Do(func() { close(c.closed) }) }
+func (l *link) end() { l.once.Do(func() { close(l.closed) }) }
 
 // close cuts the connection, without a word.
-func (c *client) close() {
-	c.end()
-	if c.conn != nil {
-		_ = c.conn.Close()
+func (l *link) close() {
+	l.end()
+	if l.conn != nil {
+		_ = l.conn.Close()
 	}
 }
 
