@@ -141,6 +141,7 @@ func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) (
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
+	b.ns = b.ns.standing()
 	id := b.ns.ids.Add(1)
 	f, err := encodeEvent(packet.Header{Type: packet.Event, Namespace: b.ns.name, ID: id, HasID: true}, event, args)
 	if err != nil {

@@ -86,6 +86,7 @@ func (b Broadcast) EmitArgs(event string, args Args) error {
 }
 
 func (b Broadcast) emit(f *frame.Frame) error {
+	b.ns = b.ns.standing()
 	if !b.local {
 		if err := b.ns.reg.opts.Cluster.Publish(b.message(KindBroadcast, f)); err != nil {
 			return fmt.Errorf("namespace: broadcast in %s: %w", b.ns.fullName, err)
@@ -164,6 +165,7 @@ func encodeArgs(h packet.Header, event string, args Args) (*frame.Frame, error) 
 // FetchSockets describes the addressed sockets of all nodes. If some nodes did
 // not answer before ctx was over, what the others said comes with a [*MissingError].
 func (b Broadcast) FetchSockets(ctx context.Context) ([]RemoteSocket, error) {
+	b.ns = b.ns.standing()
 	var all []RemoteSocket
 	add := func(infos []SocketInfo) {
 		for _, info := range infos {
@@ -187,12 +189,17 @@ func (ns *Namespace) describe(rooms, except []string) []SocketInfo {
 	return infos
 }
 
-// addressed returns the addressed sockets of this node.
+// addressed returns the addressed sockets of this node, less those that have
+// gone and whose disconnect handlers wait for their turn.
 func (ns *Namespace) addressed(rooms, except []string) []*Socket {
 	ns.mu.RLock()
 	defer ns.mu.RUnlock()
 	var all []*Socket
-	ns.eachLocked(rooms, except, func(s *Socket) { all = append(all, s) })
+	ns.eachLocked(rooms, except, func(s *Socket) {
+		if s.Connected() {
+			all = append(all, s)
+		}
+	})
 	return all
 }
 
@@ -212,6 +219,7 @@ func (b Broadcast) DisconnectSockets(closeConnection bool) error {
 }
 
 func (b Broadcast) command(kind Kind, rooms []string, closeConnection bool) error {
+	b.ns = b.ns.standing()
 	m := b.message(kind, nil)
 	m.To, m.Close = rooms, closeConnection
 	if !b.local {
@@ -219,16 +227,16 @@ func (b Broadcast) command(kind Kind, rooms []string, closeConnection bool) erro
 			return fmt.Errorf("namespace: command to the sockets of %s: %w", b.ns.fullName, err)
 		}
 	}
-	return b.ns.carryOut(m)
+	return b.ns.carryOut(m, (*Socket).Join)
 }
 
 // carryOut does to the addressed sockets of this node what a message says.
-func (ns *Namespace) carryOut(m *Message) error {
+func (ns *Namespace) carryOut(m *Message, join func(s *Socket, rooms ...string) error) error {
 	var failed error
 	for _, s := range ns.addressed(m.Rooms, m.Except) {
 		switch m.Kind {
 		case KindJoin:
-			if err := s.Join(m.To...); err != nil && s.Connected() {
+			if err := join(s, m.To...); err != nil && s.Connected() {
 				failed = err
 			}
 		case KindLeave:

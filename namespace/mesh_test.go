@@ -312,11 +312,15 @@ func (n *meshNode) Ask(ctx context.Context, msg *Message, each func(Answer)) err
 		over    bool
 		missing []string
 	)
-	for _, other := range n.mesh.nodes {
-		if other == n {
-			continue
-		}
+	all := make(chan struct{}) // closed when none is missing
+	others := slices.DeleteFunc(slices.Clone(n.mesh.nodes), func(other *meshNode) bool { return other == n })
+	for _, other := range others {
 		missing = append(missing, other.id)
+	}
+	if len(others) == 0 {
+		close(all)
+	}
+	for _, other := range others {
 		other.mu.Lock()
 		silent := other.silent
 		other.mu.Unlock()
@@ -340,26 +344,12 @@ func (n *meshNode) Ask(ctx context.Context, msg *Message, each func(Answer)) err
 			answered = true
 			if ctx.Err() == nil {
 				missing = slices.DeleteFunc(missing, func(id string) bool { return id == other.id })
+				if len(missing) == 0 {
+					close(all)
+				}
 			}
 		})
 	}
-	all := make(chan struct{})
-	n.answering.Go(func() {
-		for {
-			mu.Lock()
-			none := len(missing) == 0
-			mu.Unlock()
-			if none {
-				close(all)
-				return
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Millisecond):
-			}
-		}
-	})
 	select {
 	case <-all:
 	case <-ctx.Done():

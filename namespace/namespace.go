@@ -40,6 +40,7 @@ type Namespace struct {
 	retirement atomic.Int64  // a time.Duration
 	ids        atomic.Uint64 // acknowledgement ids, shared by all sockets so that a broadcast has one
 	outgoing   atomic.Int32  // listeners of outgoing events on all sockets together
+	gone       atomic.Bool   // refused or retired, as state says under the lock
 
 	// mu guards what follows, and Socket.rooms of the sockets in here. While
 	// it is held frames are queued, and nothing else happens outside.
@@ -161,6 +162,18 @@ func (ns *Namespace) OnAny(h Handler) (off func()) {
 		defer ns.mu.Unlock()
 		ns.onAny = without(ns.onAny, l)
 	}
+}
+
+// standing returns the incarnation that lives under the name of ns, which is
+// nearly always ns. Whoever kept a retired one and broadcasts through it means
+// the name: other nodes go by it, and clients know nothing else.
+func (ns *Namespace) standing() *Namespace {
+	if ns.gone.Load() {
+		if live := ns.reg.Lookup(ns.fullName); live != nil {
+			return live
+		}
+	}
+	return ns
 }
 
 // Sockets returns the sockets on this node.

@@ -308,6 +308,7 @@ func (r *Registry) dropLocked(ns *Namespace) bool {
 	}
 	delete(r.live, ns.fullName)
 	ns.state = stateGone
+	ns.gone.Store(true)
 	return true
 }
 

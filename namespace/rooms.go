@@ -70,23 +70,41 @@ func (ns *Namespace) leaveLocked(s *Socket, room string) {
 // Join adds the socket to rooms. When it returns, broadcasts to them reach
 // it, from any node. It reports [ErrDisconnected] if the socket has gone and
 // [ErrLimit] if it would be in too many rooms; it has then joined none of them.
+//
+// Where the wait for other nodes' broadcasts fails, the error says so; the
+// socket is in the rooms then.
 func (s *Socket) Join(rooms ...string) error {
+	waits, err := s.enter(rooms)
+	if err != nil {
+		return err
+	}
+	for _, wait := range waits {
+		if err := wait(s.Context()); err != nil {
+			return fmt.Errorf("namespace: join a room of %s: %w", s.ns.fullName, err)
+		}
+	}
+	return nil
+}
+
+// enter is Join without its wait, which it returns.
+func (s *Socket) enter(rooms []string) (waits []func(context.Context) error, err error) {
 	ns := s.ns
-	var waits []func(context.Context) error
 	ns.mu.Lock()
+	defer ns.mu.Unlock()
 	if s.gone.Load() || ns.sockets[s.id] != s {
-		ns.mu.Unlock()
-		return ErrDisconnected
+		return nil, ErrDisconnected
 	}
-	if n := len(s.rooms) + len(rooms); n > ns.reg.opts.MaxRooms {
-		ns.mu.Unlock()
-		return fmt.Errorf("%w: %d rooms of one socket", ErrLimit, ns.reg.opts.MaxRooms)
-	}
+	total := len(s.rooms)
 	for _, room := range rooms {
 		if len(room) > ns.reg.opts.MaxNameLength {
-			ns.mu.Unlock()
-			return fmt.Errorf("%w: room name of %d bytes, at most %d are allowed", ErrLimit, len(room), ns.reg.opts.MaxNameLength)
+			return nil, fmt.Errorf("%w: room name of %d bytes, at most %d are allowed", ErrLimit, len(room), ns.reg.opts.MaxNameLength)
 		}
+		if _, in := s.rooms[room]; !in && room != s.id {
+			total++
+		}
+	}
+	if total > ns.reg.opts.MaxRooms {
+		return nil, fmt.Errorf("%w: %d rooms of one socket", ErrLimit, ns.reg.opts.MaxRooms)
 	}
 	for _, room := range rooms {
 		if room == s.id {
@@ -114,13 +132,7 @@ func (s *Socket) Join(rooms ...string) error {
 		}
 		s.rooms[room] = struct{}{}
 	}
-	ns.mu.Unlock()
-	for _, wait := range waits {
-		if err := wait(s.Context()); err != nil {
-			return fmt.Errorf("namespace: join a room of %s: %w", ns.fullName, err)
-		}
-	}
-	return nil
+	return waits, nil
 }
 
 // Leave takes the socket out of rooms. It may leave its own room too.

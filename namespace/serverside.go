@@ -57,7 +57,13 @@ func (r *Registry) Deliver(m *Message) {
 	case KindServerSide:
 		ns.serveSide(r.ctx, m, nil)
 	default:
-		if err := ns.carryOut(m); err != nil {
+		// Nobody here waits for the rooms' subscriptions, and the bus must not:
+		// it is what brings them about.
+		enter := func(s *Socket, rooms ...string) error {
+			_, err := s.enter(rooms)
+			return err
+		}
+		if err := ns.carryOut(m, enter); err != nil {
 			r.log.Warn("command of another node", "namespace", ns.fullName, "error", err)
 		}
 	}
@@ -88,6 +94,7 @@ func (r *Registry) Answer(ctx context.Context, m *Message, reply func(Answer)) {
 		select {
 		case <-answered:
 		case <-ctx.Done():
+			once.Do(func() {}) // a later answer is none; one being given is waited for
 		}
 	default:
 		r.Deliver(m)
