@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -504,10 +505,10 @@ func TestSocket_RoomNamedLikeASocket(t *testing.T) {
 }
 
 func TestSocket_LimitsOfRooms(t *testing.T) {
-	r := newRegistry(t, Options{MaxRooms: 3, MaxNameLength: 8})
+	r := newRegistry(t, Options{MaxRooms: 3, MaxNameLength: 20})
 	r.Setup("*", accept)
 	s := newPeer(t, r, dial{}).join("/")
-	if err := s.Join("a", "b", "123456789"); !errors.Is(err, ErrLimit) || len(s.Rooms()) != 0 {
+	if err := s.Join("a", "b", strings.Repeat("n", 21)); !errors.Is(err, ErrLimit) || len(s.Rooms()) != 0 {
 		t.Errorf("a name beyond the limit: %v, rooms %v", err, s.Rooms())
 	}
 	if err := s.Join("a", "b", "c"); err != nil {
