@@ -34,6 +34,9 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 	if !ok {
 		return nil, errors.New("it has no scheme, such as redis://")
 	}
+	if strings.Contains(rest, "#") {
+		return nil, errors.New("it has a number sign, which in a password must be written %23")
+	}
 	plain, kind, _ := strings.Cut(strings.ToLower(scheme), "+")
 	if plain != "redis" && plain != "rediss" && (plain != "unix" || kind != "") {
 		return nil, fmt.Errorf("scheme %q is not one of redis, rediss, unix, and these with +sentinel or +cluster", scheme)

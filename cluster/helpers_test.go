@@ -33,8 +33,12 @@ type world struct {
 	token uint64
 }
 
-func newWorld(t testing.TB, srv *redistest.Server) *world {
-	return &world{TB: t, ctx: limit(t), admin: srv.Client(), token: 7}
+func newWorld(t testing.TB, srv *redistest.Server) *world { return worldAt(t, srv.Addr) }
+
+func worldAt(t testing.TB, addr string) *world {
+	admin := redis.NewClient(&redis.Options{Addr: addr})
+	t.Cleanup(func() { admin.Close() })
+	return &world{TB: t, ctx: limit(t), admin: admin, token: 7}
 }
 
 func (w *world) directory(node string, o ...Options) *Directory {
