@@ -1,0 +1,338 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// fleet is what docker-compose.yml starts, without Docker: the replicas of the
+// service "node", each with an address of its own and all on one port, the DNS
+// that knows them, and HAProxy with the configuration that ships.
+type fleet struct {
+	t     *testing.T
+	dns   *dockerDNS
+	port  string // of every node
+	nodes []*replica
+	proxy *haproxy
+}
+
+// replica is one node of a fleet. fake ones have no process.
+type replica struct {
+	addr netip.Addr
+	id   string
+	srv  *server
+}
+
+// startFleet starts n nodes and HAProxy, and waits until HAProxy has them all.
+func startFleet(t *testing.T, n int) *fleet {
+	t.Helper()
+	f := newFleet(t)
+	for range n {
+		f.scaleUp()
+	}
+	f.startProxy()
+	return f
+}
+
+// newFleet has no node yet, and HAProxy does not run.
+func newFleet(t *testing.T) *fleet {
+	return &fleet{t: t, dns: startDNS(t), port: freePort(t)}
+}
+
+// nodeFlags is what every node of a fleet is started with; what is different
+// from the compose file is said here.
+func (f *fleet) nodeFlags(id string) []string {
+	return []string{"serve", "--log-format", "json", "--node-id", id, "--public-status", "--drain-timeout", "10s"}
+}
+
+// nextAddr is an address of the loopback network that no node of the fleet has.
+func (f *fleet) nextAddr() netip.Addr {
+	return netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + len(f.nodes))})
+}
+
+// scaleUp starts one node more, and enters it into the DNS when it is ready.
+func (f *fleet) scaleUp() *replica {
+	f.t.Helper()
+	bin, err := dynamicio()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	r := &replica{addr: f.nextAddr(), id: fmt.Sprintf("replica-%d", len(f.nodes)+1)}
+	addr := net.JoinHostPort(r.addr.String(), f.port)
+	r.srv = &server{t: f.t, bin: bin, args: f.nodeFlags(r.id), addr: addr, log: &logBuffer{}}
+	in, out, err := os.Pipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	r.srv.cmd = exec.Command(bin, append(r.srv.args, "--listen", addr)...)
+	r.srv.cmd.Stdout, r.srv.cmd.Stderr = out, out
+	err = r.srv.cmd.Start()
+	out.Close() // the child has its own
+	if err != nil {
+		in.Close()
+		f.t.Fatal(err)
+	}
+	r.srv.exited = make(chan struct{})
+	// Its address is known; that it is ready says /readyz.
+	go r.srv.watch(r.srv.cmd, in, nil, r.srv.exited)
+	f.t.Cleanup(r.srv.finish)
+	f.eventually("the node is ready", func() error { return wantStatus(r.srv.url()+"/readyz", http.StatusOK) })
+	f.nodes = append(f.nodes, r)
+	f.dns.add(r.addr)
+	return r
+}
+
+// fake enters a node into the DNS that does what the test says.
+func (f *fleet) fake(h http.Handler) *replica {
+	f.t.Helper()
+	r := &replica{addr: f.nextAddr()}
+	l, err := net.Listen("tcp", net.JoinHostPort(r.addr.String(), f.port))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: patience}
+	done := make(chan struct{})
+	go func() { // ends when srv is closed
+		defer close(done)
+		_ = srv.Serve(l)
+	}()
+	f.t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	f.nodes = append(f.nodes, r)
+	f.dns.add(r.addr)
+	return r
+}
+
+// holder returns the node on which a namespace has sockets.
+func (f *fleet) holder(namespace string) *replica {
+	f.t.Helper()
+	for _, r := range f.nodes {
+		if !r.srv.running() {
+			continue
+		}
+		var status struct {
+			Namespaces []struct {
+				Fullname string
+				Nodes    map[string]int
+			}
+		}
+		body, err := fetch(r.srv.url() + "/socket.io/status.json?limit=1000")
+		if err == nil {
+			err = json.Unmarshal(body, &status)
+		}
+		if err != nil {
+			f.t.Fatalf("status of %s: %v", r.id, err)
+		}
+		for _, ns := range status.Namespaces {
+			if ns.Fullname == namespace && ns.Nodes[r.id] > 0 {
+				return r
+			}
+		}
+	}
+	f.t.Fatalf("no node has sockets in %s", namespace)
+	return nil
+}
+
+// haproxy is HAProxy, before the nodes of a fleet.
+type haproxy struct {
+	url    string
+	config string
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process has ended
+	log    *logBuffer
+}
+
+// shipped is the configuration under test, in the repository.
+const shipped = "../deploy/haproxy.cfg"
+
+// haproxyBinary is not in every user's PATH on Debian.
+func haproxyBinary(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"haproxy", "/usr/sbin/haproxy"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("these tests need haproxy: `make tools` installs it")
+	return ""
+}
+
+// render writes the shipped configuration with other ports and another DNS
+// server, and the path of it. Nothing else is changed: what these tests prove is
+// what ships.
+func (f *fleet) render(listen string) string {
+	f.t.Helper()
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, change := range []struct {
+		from, to string
+		times    int
+	}{
+		{"    bind :8080\n", "    bind " + listen + "\n", 1},
+		{"nameserver dns 127.0.0.11:53\n", "nameserver dns " + f.dns.addr() + "\n", 1},
+		{" node:8080\n", " node:" + f.port + "\n", 2},
+	} {
+		if n := strings.Count(string(text), change.from); n != change.times {
+			f.t.Fatalf("%s has %q %d times, want %d", shipped, change.from, n, change.times)
+		}
+		text = bytes.ReplaceAll(text, []byte(change.from), []byte(change.to))
+	}
+	path := filepath.Join(f.t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	return path
+}
+
+// startProxy starts HAProxy as its image does, and waits until it has found
+// every node of the DNS.
+func (f *fleet) startProxy() {
+	f.t.Helper()
+	listen := "127.0.0.1:" + freePort(f.t)
+	f.proxy = &haproxy{url: "http://" + listen, config: f.render(listen)}
+	f.t.Cleanup(func() {
+		f.proxy.stop()
+		if f.t.Failed() {
+			f.t.Logf("log of haproxy:\n%s", f.proxy.log.tail(100))
+		}
+	})
+	f.runProxy()
+}
+
+// runProxy starts HAProxy, again if it ran before: what it knew is then gone.
+func (f *fleet) runProxy() {
+	f.t.Helper()
+	p := f.proxy
+	p.cmd = exec.Command(haproxyBinary(f.t), "-W", "-db", "-f", p.config)
+	if p.log == nil {
+		p.log = &logBuffer{}
+	}
+	p.cmd.Stdout, p.cmd.Stderr = writer(p.log.add), writer(p.log.add)
+	p.cmd.WaitDelay = time.Second
+	if err := p.cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	cmd, exited := p.cmd, make(chan struct{})
+	p.exited = exited
+	go func() { // ends with the process
+		defer close(exited)
+		_ = cmd.Wait()
+	}()
+	f.found(len(f.nodes))
+}
+
+// found waits until HAProxy sends new sessions to n different nodes, those
+// without a real one behind included.
+func (f *fleet) found(n int) {
+	f.t.Helper()
+	f.eventually(fmt.Sprintf("haproxy has %d nodes", n), func() error {
+		select {
+		case <-f.proxy.exited:
+			f.t.Fatal("haproxy ended")
+		default:
+		}
+		cookies := map[string]bool{}
+		for range 3 * n {
+			resp, err := cookieless.Get(f.proxy.url + "/readyz")
+			if err != nil {
+				return err
+			}
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			for _, c := range resp.Cookies() {
+				cookies[c.Value] = true
+			}
+		}
+		if len(cookies) != n {
+			return fmt.Errorf("new sessions go to %d nodes", len(cookies))
+		}
+		return nil
+	})
+}
+
+func (p *haproxy) stop() {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+	}
+}
+
+// cookieless keeps no cookies, and no connection either: HAProxy prefers to send
+// what comes over one connection to one node.
+var cookieless = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// fetch returns the body of a 200.
+func fetch(url string) ([]byte, error) {
+	resp, err := cookieless.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s: %s", url, resp.Status, body)
+	}
+	return body, err
+}
+
+// wantStatus asks for a URL and compares the status.
+func wantStatus(url string, status int) error {
+	resp, err := cookieless.Get(url)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != status {
+		return fmt.Errorf("%s answers %s, want %d", url, resp.Status, status)
+	}
+	return nil
+}
+
+// eventually waits until try has no error.
+func (f *fleet) eventually(what string, try func() error) {
+	f.t.Helper()
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if err = try(); err == nil {
+			return
+		}
+	}
+	f.t.Fatalf("not after %v: %s: %v", patience, what, err)
+}
+
+// freePort is a port of no loopback address in use, so that each replica can have it.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "0.0.0.0:0") // free on all addresses
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
