@@ -45,9 +45,6 @@ type Request struct {
 	Close   bool          // of a disconnect: the connection, too
 	Timeout time.Duration // how long the sender waits; 0 if it does not say
 
-	// Nsp is the namespace that the packet of a broadcast is for; empty otherwise.
-	Nsp string
-
 	data        json.RawMessage // [event, ...args]
 	attachments [][]byte
 }
@@ -215,10 +212,7 @@ func DecodeRequest(payload []byte, limit int) (*Request, error) {
 		if j.Packet == nil || !isEvent(j.Packet.Type) {
 			return nil, &SyntaxError{Msg: "request without an event"}
 		}
-		q.data, q.Nsp = j.Packet.Data, "/"
-		if j.Packet.Nsp != "" {
-			q.Nsp = string(j.Packet.Nsp)
-		}
+		q.data = j.Packet.Data
 		// Only Node says compress: false where it is meant.
 		if f := j.Opts; f != nil && f.Flags != nil && f.Flags.Compress != nil && j.Packet.Type < goType {
 			q.Flags.NoCompress = !*f.Flags.Compress
@@ -290,7 +284,6 @@ type jsonFlags struct {
 type jsonPacket struct {
 	Type float64         `json:"type"`
 	Data json.RawMessage `json:"data"`
-	Nsp  text            `json:"nsp"`
 }
 
 // text is a string, for which JavaScript may have sent a number; null and anything else

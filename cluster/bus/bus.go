@@ -1,0 +1,298 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dynamicio/dynamicio/cluster/wire"
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// Bus is one node's place on the bus. Between [Bus.Start] and [Bus.Close] it runs
+// these goroutines: subscribe, publish, probe, and shorter ones for what was received. All methods
+// may be called from any goroutine.
+//
+// Enter, Leave, EnterRoom, LeaveRoom, SocketEntered and SocketLeft never block, and
+// take effect in the order of the calls. They say what is there, not how often: to enter twice is to
+// enter once.
+type Bus struct {
+	opts  Options
+	log   *slog.Logger
+	uid   string // of this bus among servers
+	local namespace.Local
+
+	ctx    context.Context // ends at Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // all goroutines of the bus
+
+	// mu guards the fields below and those of every space, sub and link. It is a leaf: nobody is
+	// called and nothing is waited for while it is held.
+	mu     sync.Mutex
+	spaces map[string]*space // entered ones, by full name
+	subs   map[string]*sub   // wanted ones and those not yet given up, by channel
+	dirty  []*sub            // those that may need a command to Redis; empty while link is nil
+	link   *link             // nil while there is no connection
+	up     bool              // whether link has subscribed everything that was wanted as it began
+
+	confirmed atomic.Int64 // how many subs are subOn
+
+	wake    chan struct{} // holds one if dirty may have something; for link.write
+	out     publisher
+	probe   prober
+	asks    asks
+	replies lane[[]byte]  // received answers
+	aside   chan struct{} // holds one for each request that is being answered aside
+	backlog atomic.Int64  // bytes in all lanes
+	stats   counters
+}
+
+// space is what the bus knows of a namespace that the node has entered.
+type space struct {
+	full, name string
+	fixed      []*sub
+	rooms      map[string]*sub
+	sockets    map[string]*sub // by id
+	left       bool
+
+	data lane[received]           // broadcasts and requests, in order
+	side lane[*namespace.Message] // events for servers, in order: their handlers may take long
+}
+
+// received is a message that waits for its turn.
+type received struct {
+	kind    chanKind
+	payload []byte
+}
+
+// New makes a bus; it does nothing before Start.
+func New(o Options) (*Bus, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{
+		opts: o, log: o.Logger, uid: randomID(),
+		spaces: make(map[string]*space), subs: make(map[string]*sub),
+		wake: make(chan struct{}, 1), aside: make(chan struct{}, o.MaxAside),
+	}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.out.wake = make(chan struct{}, 1)
+	b.asks.byID, b.asks.byPayload = make(map[string]*ask), make(map[string]*ask)
+	b.probe.channel = "dynamicio:{" + o.Cluster + "}:probe:" + o.NodeID
+	b.replies.init(b, b.answered)
+	return b, nil
+}
+
+// randomID returns 12 characters that nobody else has.
+func randomID() string {
+	var r [9]byte
+	_, _ = rand.Read(r[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(r[:])
+}
+
+// Start connects, in the background, and delivers to l from then on. It is called once,
+// before anything else.
+func (b *Bus) Start(l namespace.Local) {
+	b.local = l
+	b.probe.start = time.Now()
+	b.mu.Lock()
+	b.retain(b.probe.channel, chanProbe, nil)
+	b.mu.Unlock()
+	b.wg.Go(b.subscribe)
+	b.wg.Go(b.publish)
+	b.wg.Go(b.probeLoop)
+}
+
+// Close publishes what is still queued, if Redis takes it until ctx is over (nothing is awaited if it
+// is over already), ends every wait and question with [ErrClosed], and returns when all goroutines
+// have ended; handlers of server-side events hold it up. It is called once.
+func (b *Bus) Close(ctx context.Context) {
+	flushed := make(chan struct{})
+	b.out.push(b, outItem{done: func(int, error) { close(flushed) }})
+	select {
+	case <-flushed:
+	case <-ctx.Done():
+	}
+	b.cancel()
+	b.wg.Wait()
+}
+
+// Enter subscribes to what concerns a namespace. wait returns when Redis has
+// confirmed it, so that every message published from then on is received: nil; or
+// [ErrLeft], [ErrClosed] or the end of ctx. It goes on waiting when the connection breaks; see
+// [Bus.Connected].
+func (b *Bus) Enter(fullName string) (wait func(context.Context) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sp := b.spaces[fullName]
+	if sp == nil {
+		_, name := namespace.SplitFullName(fullName)
+		sp = &space{full: fullName, name: name}
+		sp.data.init(b, func(r received) { b.handle(sp, r) })
+		sp.side.init(b, func(m *namespace.Message) { b.local.Deliver(m) })
+		b.spaces[fullName] = sp
+		names := []struct {
+			channel string
+			kind    chanKind
+		}{
+			{b.broadcastChannel(fullName), chanBroadcast},
+			{b.requestChannel(fullName), chanRequest},
+			{b.responseChannel(fullName), chanResponse},
+			{b.ownResponseChannel(fullName), chanResponse},
+		}
+		if b.opts.Dialect == wire.StockGo {
+			names[0].channel += "#" // ours, see publishChannel
+			names = append(names, names[0])
+			names[4].channel = b.broadcastChannel(fullName)
+		}
+		for _, n := range names {
+			sp.fixed = append(sp.fixed, b.retain(n.channel, n.kind, sp))
+		}
+	}
+	fixed := sp.fixed
+	return func(ctx context.Context) error {
+		for _, s := range fixed {
+			if err := b.await(ctx, s, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// Leave undoes Enter, and EnterRoom and SocketEntered for all that the namespace still has.
+func (b *Bus) Leave(fullName string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sp := b.spaces[fullName]
+	if sp == nil {
+		return
+	}
+	delete(b.spaces, fullName)
+	sp.left = true
+	for _, s := range sp.fixed {
+		b.release(s)
+	}
+	for _, s := range sp.rooms {
+		b.release(s)
+	}
+	for _, s := range sp.sockets {
+		b.release(s)
+	}
+}
+
+// EnterRoom says that the node has a socket in a room of a namespace that it has entered. Broadcasts
+// of our nodes to the room are delivered at once. wait returns when those of other servers are
+// received, too; it is nil if they are. It does not wait while there is no
+// connection, nor longer than a second: a room is no less joined for that, and is subscribed when Redis is back.
+func (b *Bus) EnterRoom(fullName, room string) (wait func(context.Context) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sp := b.spaces[fullName]
+	if sp == nil {
+		return nil
+	}
+	s := sp.rooms[room]
+	if s == nil {
+		s = b.retain(b.roomChannel(fullName, room), chanRoom, sp)
+		if sp.rooms == nil {
+			sp.rooms = make(map[string]*sub)
+		}
+		sp.rooms[room] = s
+	}
+	if s.state == subOn {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		bounded, cancel := context.WithTimeout(ctx, roomWait)
+		defer cancel()
+		err := b.await(bounded, s, true)
+		if ctx.Err() == nil && bounded.Err() != nil {
+			return nil
+		}
+		return err
+	}
+}
+
+// roomWait is how long a client's join may wait for a Redis that does not answer.
+const roomWait = time.Second
+
+// LeaveRoom undoes EnterRoom.
+func (b *Bus) LeaveRoom(fullName, room string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if sp := b.spaces[fullName]; sp != nil && sp.rooms[room] != nil {
+		b.release(sp.rooms[room])
+		delete(sp.rooms, room)
+	}
+}
+
+// SocketEntered says that a socket is about to be in a namespace that the node has
+// entered. It is called before the socket can receive: the bus drops broadcasts to rooms, a
+// socket's own included, that it has not been told of. Servers other than ours reach the socket by its id a moment later.
+func (b *Bus) SocketEntered(fullName, id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sp := b.spaces[fullName]
+	if sp == nil || sp.sockets[id] != nil {
+		return
+	}
+	if sp.sockets == nil {
+		sp.sockets = make(map[string]*sub)
+	}
+	sp.sockets[id] = b.retain(b.roomChannel(fullName, id), chanRoom, sp)
+}
+
+// SocketLeft undoes SocketEntered.
+func (b *Bus) SocketLeft(fullName, id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if sp := b.spaces[fullName]; sp != nil && sp.sockets[id] != nil {
+		b.release(sp.sockets[id])
+		delete(sp.sockets, id)
+	}
+}
+
+// addresses says whether a broadcast to these rooms may concern a socket here, and whether the
+// namespace has not been left since it was received.
+func (b *Bus) addresses(sp *space, rooms []string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if sp.left {
+		return false
+	}
+	for _, room := range rooms {
+		if sp.rooms[room] != nil || sp.sockets[room] != nil {
+			return true
+		}
+	}
+	return len(rooms) == 0
+}
+
+func (b *Bus) broadcastChannel(full string) string { return b.opts.Prefix + "#" + full + "#" }
+
+func (b *Bus) roomChannel(full, room string) string {
+	return b.opts.Prefix + "#" + full + "#" + room + "#"
+}
+
+func (b *Bus) requestChannel(full string) string { return b.opts.Prefix + "-request#" + full + "#" }
+
+func (b *Bus) responseChannel(full string) string { return b.opts.Prefix + "-response#" + full + "#" }
+
+func (b *Bus) ownResponseChannel(full string) string {
+	return b.responseChannel(full) + b.uid + "#"
+}
+
+// publishChannel is where our broadcasts go. Stock Go servers ignore the channel that Node takes for
+// the whole namespace, and take one with an empty room instead.
+func (b *Bus) publishChannel(full string) string {
+	if b.opts.Dialect == wire.StockGo {
+		return b.roomChannel(full, "")
+	}
+	return b.broadcastChannel(full)
+}

@@ -1,0 +1,314 @@
+package bus
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// conn is one connection to Redis, in protocol RESP2. One goroutine reads and one
+// writes; close may be called from any.
+type conn struct {
+	nc      net.Conn
+	r       *bufio.Reader
+	w       *bufio.Writer
+	timeout time.Duration
+	scratch []byte // a channel's name
+}
+
+// dial connects as the client would, to one server, and logs in. role is part of the
+// connection's name in CLIENT LIST.
+func (b *Bus) dial(role string) (*conn, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.ReplyTimeout)
+	defer cancel()
+	o, err := b.address(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := o.Dialer(ctx, o.Network, o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("bus: connect: %w", err)
+	}
+	c := &conn{nc: nc, r: bufio.NewReaderSize(nc, 64<<10), w: bufio.NewWriterSize(nc, 64<<10), timeout: b.opts.ReplyTimeout}
+	// The name is for people; a Redis user may be forbidden to set it.
+	stop := context.AfterFunc(ctx, c.close)
+	defer stop()
+	if err := c.login(ctx, o); err != nil {
+		c.close()
+		return nil, err
+	}
+	if name := "dynamicio:" + b.opts.NodeID + ":" + role; !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if _, err := c.call("CLIENT", "SETNAME", name); err != nil && !errors.As(err, new(redisError)) {
+			c.close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// address returns the options of the server that both connections go to.
+func (b *Bus) address(ctx context.Context) (*redis.Options, error) {
+	switch c := b.opts.Client.(type) {
+	case *redis.Client:
+		return c.Options(), nil
+	case *redis.ClusterClient:
+		m, err := c.MasterForKey(ctx, b.probe.channel)
+		if err != nil {
+			return nil, fmt.Errorf("bus: find a master: %w", err)
+		}
+		return m.Options(), nil
+	}
+	return nil, fmt.Errorf("bus: clients of type %T are not supported", b.opts.Client)
+}
+
+// login authenticates in the order of preference that go-redis has.
+func (c *conn) login(ctx context.Context, o *redis.Options) error {
+	user, password := o.Username, o.Password
+	switch {
+	case o.StreamingCredentialsProvider != nil:
+		return errors.New("bus: streaming credentials are not supported")
+	case o.CredentialsProviderContext != nil:
+		var err error
+		if user, password, err = o.CredentialsProviderContext(ctx); err != nil {
+			return fmt.Errorf("bus: credentials: %w", err)
+		}
+	case o.CredentialsProvider != nil:
+		user, password = o.CredentialsProvider()
+	}
+	args := []string{"AUTH", user, password}
+	switch {
+	case user == "" && password == "":
+		return nil
+	case user == "":
+		args = []string{"AUTH", password}
+	}
+	_, err := c.call(args...)
+	return err
+}
+
+func (c *conn) close() { c.nc.Close() }
+
+// call sends a command and returns its reply, which is no array.
+func (c *conn) call(args ...string) (int, error) {
+	c.begin()
+	c.command(len(args))
+	for _, a := range args {
+		c.arg(a)
+	}
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.timeout))
+	defer c.nc.SetReadDeadline(time.Time{})
+	return c.reply()
+}
+
+// command begins a command of n parts, which follow by arg and bytes.
+func (c *conn) command(n int) {
+	c.w.WriteByte('*')
+	c.w.Write(strconv.AppendInt(c.w.AvailableBuffer(), int64(n), 10))
+	c.w.WriteString("\r\n")
+}
+
+func (c *conn) arg(s string) {
+	c.head(len(s))
+	c.w.WriteString(s)
+	c.w.WriteString("\r\n")
+}
+
+func (c *conn) bytes(b []byte) {
+	c.head(len(b))
+	c.w.Write(b)
+	c.w.WriteString("\r\n")
+}
+
+func (c *conn) head(n int) {
+	c.w.WriteByte('$')
+	c.w.Write(strconv.AppendInt(c.w.AvailableBuffer(), int64(n), 10))
+	c.w.WriteString("\r\n")
+}
+
+// begin starts the time that writing may take, up to flush. Errors of the writes between
+// show up in flush.
+func (c *conn) begin() { c.nc.SetWriteDeadline(time.Now().Add(c.timeout)) }
+
+func (c *conn) flush() error { return c.w.Flush() }
+
+// line reads up to the end of a line, which is valid until the next read.
+func (c *conn) line() ([]byte, error) {
+	b, err := c.r.ReadSlice('\n')
+	if err != nil {
+		return nil, err
+	}
+	if len(b) < 3 || b[len(b)-2] != '\r' {
+		return nil, errProtocol
+	}
+	return b[:len(b)-2], nil
+}
+
+var errProtocol = errors.New("bus: Redis sent what is no reply")
+
+// reply reads a status, an error or an integer.
+func (c *conn) reply() (int, error) {
+	b, err := c.line()
+	if err != nil {
+		return 0, err
+	}
+	switch b[0] {
+	case '+':
+		return 0, nil
+	case '-':
+		return 0, redisError(b[1:])
+	case ':':
+		return atoi(b[1:])
+	}
+	return 0, errProtocol
+}
+
+// numSub reads the reply to PUBSUB NUMSUB of one channel.
+func (c *conn) numSub() (int, error) {
+	b, err := c.line()
+	if err != nil {
+		return 0, err
+	}
+	if b[0] == '-' {
+		return 0, redisError(b[1:])
+	}
+	if string(b) != "*2" {
+		return 0, errProtocol
+	}
+	if err := c.channel(); err != nil {
+		return 0, err
+	}
+	return c.reply()
+}
+
+// size reads the head of a bulk string or array; -1 is a null.
+func (c *conn) size(kind byte) (int, error) {
+	b, err := c.line()
+	if err != nil {
+		return 0, err
+	}
+	if b[0] == '-' && kind == '*' {
+		return 0, redisError(b[1:])
+	}
+	if b[0] != kind {
+		return 0, errProtocol
+	}
+	return atoi(b[1:])
+}
+
+// maxChannel bounds the name of a channel that is heard, in bytes.
+const maxChannel = 1 << 20
+
+// channel reads a short bulk string into c.scratch.
+func (c *conn) channel() error {
+	n, err := c.size('$')
+	if err != nil {
+		return err
+	}
+	if n > maxChannel {
+		return errProtocol
+	}
+	c.scratch = c.scratch[:0]
+	if n < 0 {
+		return nil
+	}
+	if cap(c.scratch) < n {
+		c.scratch = make([]byte, n, 2*n)
+	}
+	c.scratch = c.scratch[:n]
+	if _, err := io.ReadFull(c.r, c.scratch); err != nil {
+		return err
+	}
+	_, err = c.r.Discard(len("\r\n"))
+	return err
+}
+
+// push is what Redis sends to a subscriber.
+type push struct {
+	kind    pushKind
+	payload []byte // of a message; nil with size set if it is too large
+	size    int
+}
+
+type pushKind uint8
+
+const (
+	pushOther pushKind = iota
+	pushMessage
+	pushSubscribed
+	pushUnsubscribed
+)
+
+// push reads the next one; c.scratch is its channel. A payload of more than limit bytes is
+// skipped.
+func (c *conn) push(limit int) (p push, err error) {
+	n, err := c.size('*')
+	if err != nil {
+		return p, err
+	}
+	if n != 3 {
+		return p, errProtocol
+	}
+	if err := c.channel(); err != nil { // its kind, for now
+		return p, err
+	}
+	switch string(c.scratch) {
+	case "message":
+		p.kind = pushMessage
+	case "subscribe":
+		p.kind = pushSubscribed
+	case "unsubscribe":
+		p.kind = pushUnsubscribed
+	}
+	if err := c.channel(); err != nil {
+		return p, err
+	}
+	if p.kind != pushMessage {
+		_, err := c.reply()
+		return p, err
+	}
+	if p.size, err = c.size('$'); err != nil {
+		return p, err
+	}
+	if p.size < 0 || p.size > limit {
+		_, err = c.r.Discard(max(p.size, 0) + len("\r\n"))
+		return p, err
+	}
+	p.payload = make([]byte, p.size)
+	if _, err := io.ReadFull(c.r, p.payload); err != nil {
+		return p, err
+	}
+	_, err = c.r.Discard(len("\r\n"))
+	return p, err
+}
+
+func atoi(b []byte) (int, error) {
+	n := 0
+	neg := len(b) > 0 && b[0] == '-'
+	if neg {
+		b = b[1:]
+	}
+	if len(b) == 0 || len(b) > 18 {
+		return 0, errProtocol
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, errProtocol
+		}
+		n = n*10 + int(c-'0')
+	}
+	if neg {
+		n = -n
+	}
+	return n, nil
+}
