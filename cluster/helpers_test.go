@@ -166,6 +166,23 @@ func (w *world) sweep(s *Session) (total Swept) {
 	}
 }
 
+// watch runs the eviction, while all sessions live, until nothing postpones it any more.
+func (w *world) watch(alive ...*Session) {
+	w.Helper()
+	for w.ctx.Err() == nil {
+		w.beat(alive...)
+		d, err := alive[0].Evict(w.ctx, w.token)
+		if err != nil || d.Evicted != nil {
+			w.Fatalf("evict = %+v, %v", d, err)
+		}
+		if d.Gate == Decided {
+			return
+		}
+		time.Sleep(ttl / 10)
+	}
+	w.Fatal("eviction stays postponed")
+}
+
 // evictAll lets the sessions live, and runs the script as often as it must be, until a node is evicted.
 func (w *world) evictAll(alive ...*Session) []string {
 	w.Helper()

@@ -156,6 +156,7 @@ func TestHolder_EvictsTheSilent(t *testing.T) {
 	w.join(a, "/both")
 	w.join(b, "/both")
 	w.join(b, "/alone")
+	w.watch(a, b)
 	silent := time.Now()
 	w.beat(b)
 	got := w.evictAll(a)
@@ -203,9 +204,9 @@ func TestHolder_EvictsTheAsserting(t *testing.T) {
 // evict: not before the era is settled.
 func TestHolder_EvictsNobodyInAnUnsettledEra(t *testing.T) {
 	w := newWorld(t, redistest.Start(t))
-	a := w.register(w.directory("a", Options{NodeTTL: time.Hour}))
-	// b's own TTL is short, but the era's is the longest of its nodes.
+	// b's own TTL is short, and it began the era; but the era's TTL is the longest of its nodes.
 	w.register(w.directory("b", Options{NodeTTL: minTTL}))
+	a := w.register(w.directory("a", Options{NodeTTL: time.Hour}))
 	w.lead()
 	for range 8 {
 		d, err := a.Evict(w.ctx, w.token)
@@ -222,18 +223,7 @@ func TestHolder_StallOfRedisEvictsNobody(t *testing.T) {
 	w := newWorld(t, srv)
 	a, b := w.node("a"), w.node("b")
 	w.settle(a, b)
-	for range 20 { // watched, so that nothing is postponed any more
-		w.beat(a, b)
-		if d, err := a.Evict(w.ctx, w.token); err != nil {
-			t.Fatal(err)
-		} else if d.Gate == Decided {
-			break
-		}
-		time.Sleep(ttl / 10)
-	}
-	if d, err := a.Evict(w.ctx, w.token); err != nil || d.Gate != Decided {
-		t.Fatalf("before the stall: %+v, %v", d, err)
-	}
+	w.watch(a, b)
 	stall := fmt.Sprint((2 * ttl).Seconds())
 	if err := w.admin.Do(w.ctx, "DEBUG", "SLEEP", stall).Err(); err != nil {
 		t.Fatal(err)

@@ -121,7 +121,14 @@ func TestDirectory_NamespaceState(t *testing.T) {
 	if _, ok := n.ExpiresIn(time.Now()); ok {
 		t.Error("an occupied one expires")
 	}
-	if _, ok := w.state("/none1"); ok {
+	w.join(b, "/b")
+	if err := a.Counts(w.ctx, []Count{{"/b", 9, time.Hour}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := w.state("/b"); len(n.Nodes) != 1 || n.Retirement != 0 {
+		t.Errorf("a count made a member, or changed another's namespace: %+v", n)
+	}
+	if n := w.admin.Exists(w.ctx, "dynamicio:{default}:ns:/none1").Val(); n != 0 {
 		t.Error("a count made a namespace")
 	}
 	w.leave(a, "/x", 0)

@@ -184,7 +184,7 @@ func (ns *Namespace) describe(rooms, except []string) []SocketInfo {
 	addressed := ns.addressed(rooms, except)
 	infos := make([]SocketInfo, len(addressed))
 	for i, s := range addressed {
-		infos[i] = s.info()
+		infos[i] = s.Info()
 	}
 	return infos
 }

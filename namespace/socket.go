@@ -287,8 +287,8 @@ func (s *Socket) send(f *frame.Frame, flags frame.Flags) bool {
 	return !s.gone.Load() && s.client.conn.Send(f, flags)
 }
 
-// info describes the socket to other nodes.
-func (s *Socket) info() SocketInfo {
+// Info describes the socket as FetchSockets shows it to other nodes.
+func (s *Socket) Info() SocketInfo {
 	h := s.client.handshake
 	hi := HandshakeInfo{
 		Headers: make(map[string]string, len(h.Header)), Query: make(map[string]string),

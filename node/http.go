@@ -29,8 +29,8 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc(base+"/status.json", s.guarded(s.serveStatusJSON))
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerCheck(w, http.StatusOK, "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.draining.Load() {
-			answerCheck(w, http.StatusServiceUnavailable, "draining")
+		if err := s.ready(); err != nil {
+			answerCheck(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
 		answerCheck(w, http.StatusOK, "ok")

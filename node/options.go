@@ -14,6 +14,26 @@ import (
 // Options configures a [Server]. The zero value is a complete single node,
 // fit for production. In all limits and times zero means the default.
 type Options struct {
+	// Redis is the URL of the Redis that makes this node part of a cluster
+	// ("redis://host:6379"; see [cluster.Connect] for TLS, Sentinel and Redis
+	// Cluster). Default none: the node is alone and keeps everything in memory.
+	Redis string
+	// NodeTTL is how long a node may be silent before the others count it out.
+	// Default 10 seconds.
+	NodeTTL time.Duration
+	// LeaseTTL is how long the cluster goes without decisions after the node
+	// that makes them has died. Default 5 seconds.
+	LeaseTTL time.Duration
+	// RefuseWhenAway keeps clients out of namespaces while Redis is away. By
+	// default they are let in, and the cluster is told when it is back.
+	RefuseWhenAway bool
+	// BusPrefix begins the names of the Redis channels. Default "socket.io",
+	// where Node's Redis adapter and emitter are heard and spoken to.
+	BusPrefix string
+	// GoDialect writes what stock Go servers (zishang520/socket.io) understand.
+	// It needs a BusPrefix of its own: Node servers do not survive it.
+	GoDialect bool
+
 	// Cluster is the name of the cluster. Default "default".
 	Cluster string
 	// NodeID names this node in the cluster. Default the host name and a random suffix.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,35 +127,56 @@ func TestSemantics_3_3_ComingBackInTime(t *testing.T) {
 	})
 }
 
-// 3.3: of a join and a countdown that ends at the same moment, one wins; the client is never in a retired incarnation.
+// 3.3: of a join and a countdown that ends at the same moment, one wins; no client is ever in a retired incarnation.
 func TestSemantics_3_3_ComingBackAtTheLastMoment(t *testing.T) {
-	const r = time.Second
-	for range 50 {
-		inBubble(t, node.Options{Retirement: r}, func(t *testing.T, srv *testServer, j *journal) {
-			srv.SetupNamespace("/k", j.noted(-1))
-			c := srv.connect(how{})
-			c.join("/k")
-			c.leave("/k")
-			synctest.Wait()
-			time.Sleep(r) // and now the two run side by side
-			id := c.join("/k")
-			synctest.Wait()
-			if srv.live("/k").Socket(id) == nil {
-				t.Fatal("the client is in an incarnation that is not live")
-			}
-			setups, expiries := 0, 0
-			for _, what := range j.list() {
-				if what == "setup /k" {
-					setups++
-				} else {
-					expiries++
+	const clients, rounds = 4, 150
+	srv := start(t, node.Options{})
+	var setups, expiries atomic.Int64
+	srv.SetupNamespace("/k", func(ns *namespace.Namespace, _ namespace.Match) error {
+		setups.Add(1)
+		ns.SetRetirement(0) // so that every join races a retirement
+		var expired atomic.Bool
+		ns.OnExpire(func() {
+			expired.Store(true)
+			expiries.Add(1)
+		})
+		ns.On("still there?", func(_ context.Context, e *namespace.Event) error {
+			return e.Ack(!expired.Load() && srv.Namespaces().Lookup("/k") == ns)
+		})
+		return nil
+	})
+	var all sync.WaitGroup
+	for i := range clients {
+		c := srv.connect(how{polling: i == 0})
+		all.Go(func() {
+			for range rounds {
+				// Without a wait between the two: the reader and the goroutine
+				// that ends the socket meet in any order.
+				if err := c.write("41/k,", "40/k,"); err != nil {
+					t.Error(err)
+					return
+				}
+				if p := <-c.in; !strings.HasPrefix(p, "0/k,{") {
+					t.Errorf("received %q", p)
+					return
+				}
+				if err := c.write(`42/k,1["still there?"]`); err != nil {
+					t.Error(err)
+					return
+				}
+				if p := <-c.in; p != "3/k,1[true]" {
+					t.Errorf("received %q: the client is in an incarnation that was retired", p)
+					return
 				}
 			}
-			if setups != expiries+1 {
-				t.Fatalf("happened: %q", j.list())
+			if err := c.write("41/k,"); err != nil {
+				t.Error(err)
 			}
 		})
 	}
+	all.Wait()
+	waitFor(t, "/k is gone", func() bool { return !srv.exists("/k") && setups.Load() == expiries.Load() })
+	t.Logf("%d incarnations for %d joins", setups.Load(), clients*rounds)
 }
 
 // 3.4: when one of several leaves, no countdown begins.
@@ -379,9 +402,11 @@ func TestSemantics_3_9_NoCallbackAtShutdown(t *testing.T) {
 func TestSemantics_3_10_OfRescues(t *testing.T) {
 	inBubble(t, node.Options{Retirement: time.Second}, func(t *testing.T, srv *testServer, j *journal) {
 		srv.SetupNamespace("*", j.noted(-1))
+		srv.OnRetire(func(full string, _ uint64) { j.add("retired %s", full) })
 		c := srv.connect(how{})
 		c.join("/occupied")
 		c.join("/empty")
+		epoch := srv.live("/empty").Epoch()
 		c.leave("/empty")
 		synctest.Wait()
 		for _, name := range []string{"/occupied", "/empty"} {
@@ -395,6 +420,9 @@ func TestSemantics_3_10_OfRescues(t *testing.T) {
 		srv.live("/occupied")
 		srv.live("/empty")
 		c.join("/empty")
+		if got := srv.live("/empty").Epoch(); got != epoch {
+			t.Errorf("epoch %d, before %d", got, epoch)
+		}
 		j.want(t, "setup /", "setup /occupied", "setup /empty")
 	})
 }
@@ -410,9 +438,12 @@ func TestSemantics_3_11_NeverJoined(t *testing.T) {
 				case "/refused":
 					return errors.New("no")
 				case "/gone":
-					close(entered)
+					entered <- struct{}{}
 					<-ctx.Done()
 					return ctx.Err()
+				case "/unaware": // that the client has gone
+					entered <- struct{}{}
+					time.Sleep(2 * r)
 				}
 				return nil
 			})
@@ -425,12 +456,14 @@ func TestSemantics_3_11_NeverJoined(t *testing.T) {
 		srv.live("/refused")
 		j.wantExpiry(t, "/refused", 1, left, r)
 
-		c := srv.connect(how{})
-		c.send("0/gone,")
-		<-entered
-		left = time.Now()
-		c.close()
-		j.wantExpiry(t, "/gone", 1, left, r)
+		for name, busy := range map[string]time.Duration{"/gone": 0, "/unaware": 2 * r} {
+			c := srv.connect(how{})
+			c.send("0" + name + ",")
+			<-entered
+			left = time.Now().Add(busy)
+			c.close()
+			j.wantExpiry(t, name, 1, left, r)
+		}
 		pass(lateness)
 		if got := srv.Namespaces().Namespaces(); len(got) != 1 {
 			t.Errorf("%d namespaces are left, want the main one", len(got))
@@ -502,7 +535,7 @@ func TestSemantics_3_13_TheSeedsSequence(t *testing.T) {
 
 // A middleware that takes its time does not race retirement: the namespace is pinned from the arrival of the CONNECT.
 func TestSemantics_3_SlowMiddleware(t *testing.T) {
-	const r = time.Second
+	const r = 100 * time.Millisecond
 	inBubble(t, node.Options{Retirement: r}, func(t *testing.T, srv *testServer, j *journal) {
 		slow := time.Duration(0)
 		srv.SetupNamespace("/k", func(ns *namespace.Namespace, m namespace.Match) error {

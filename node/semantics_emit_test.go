@@ -78,7 +78,7 @@ func TestAPI_BroadcastAddressing(t *testing.T) {
 func TestAPI_BroadcastIsAValue(t *testing.T) {
 	srv := start(t, node.Options{})
 	cs, _ := srv.members(2, map[string]string{"a": "a", "b": "b"})
-	base := srv.Main().To("none", "nobody")
+	base := srv.Main().To("none").To("nobody").To("nowhere")
 	toA, toB := base.To("a"), base.To("b")
 	_ = toA.Emit("a")
 	_ = toB.Emit("b")
@@ -86,6 +86,12 @@ func TestAPI_BroadcastIsAValue(t *testing.T) {
 	cs[1].want(`2["b"]`)
 	cs[0].wantNothing()
 	cs[1].wantNothing()
+	not := srv.Main().Except("none").Except("nobody").Except("nowhere")
+	notA, notB := not.Except("a"), not.Except("b")
+	_ = notA.Emit("b")
+	_ = notB.Emit("a")
+	cs[0].want(`2["a"]`)
+	cs[1].want(`2["b"]`)
 }
 
 // Leaving rooms, one's own among them; joining is done when Join returns; limits refuse all of a call.

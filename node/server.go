@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dynamicio/dynamicio/cluster"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node/engineio"
 )
@@ -23,6 +24,7 @@ type Server struct {
 	opts     Options
 	log      *slog.Logger
 	registry *namespace.Registry
+	cluster  *cluster.Cluster // nil: the node is alone
 	engine   *engineio.Server
 	main     *namespace.Namespace
 	mux      *http.ServeMux
@@ -44,9 +46,24 @@ func New(opts Options) (*Server, error) {
 	limits := opts.Limits
 	limits.Host, limits.Retirement, limits.NodeID = opts.Host, opts.Retirement, opts.NodeID
 	limits.ConnectTimeout, limits.Logger, limits.Cluster = opts.ConnectTimeout, opts.Logger, nil
+	var registry atomic.Pointer[namespace.Registry] // the cluster asks before it is there
+	if opts.Redis != "" {
+		s.cluster, err = s.join(func() int64 {
+			if r := registry.Load(); r != nil {
+				n := r.Stats()
+				return n.Connects - n.Disconnects
+			}
+			return 0
+		})
+		if err != nil {
+			return nil, fmt.Errorf("node: %w", err)
+		}
+		limits.Cluster = s.cluster
+	}
 	if s.registry, err = namespace.New(limits); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
+	registry.Store(s.registry)
 	if s.main, err = s.registry.Of("/", ""); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
@@ -66,7 +83,7 @@ func New(opts Options) (*Server, error) {
 		Logger:              opts.Logger,
 	}, s.accept)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("node: %w", err), s.registry.Close(context.Background()))
+		return nil, errors.Join(fmt.Errorf("node: %w", err), s.closeRest(context.Background()))
 	}
 	s.mux = s.routes()
 	return s, nil
@@ -149,6 +166,9 @@ func (s *Server) Drain() {
 	if !s.draining.Swap(true) {
 		s.log.Info("draining", "node", s.opts.NodeID)
 		s.engine.Drain()
+		if s.cluster != nil {
+			s.cluster.Drain()
+		}
 	}
 }
 
@@ -157,8 +177,21 @@ func (s *Server) Drain() {
 func (s *Server) Close(ctx context.Context) error {
 	s.Drain()
 	s.registry.Stop() // first: what the leaving sockets empty must not retire
-	return errors.Join(s.engine.Close(ctx), s.registry.Close(ctx))
+	return errors.Join(s.engine.Close(ctx), s.closeRest(ctx))
 }
+
+// closeRest closes what stands behind the transports.
+func (s *Server) closeRest(ctx context.Context) error {
+	err := s.registry.Close(ctx)
+	if s.cluster != nil {
+		err = errors.Join(err, s.cluster.Close(ctx))
+	}
+	return err
+}
+
+// Handle serves another path beside the node's own, with a pattern of
+// [http.ServeMux]. It is called before the node serves.
+func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
 // ListenAndServe serves on a TCP address until ctx ends, then drains and
 // closes. It returns nil after a stop in good order.

@@ -47,6 +47,9 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, detailed bool) (
 	if _, main := s.opts.Host.Match(host); main {
 		host = ""
 	}
+	if s.cluster != nil {
+		return s.collectCluster(r.Context(), q, host, detailed), host, true
+	}
 	return s.collect(q, host, detailed), host, true
 }
 
@@ -109,7 +112,6 @@ func addDetail(n *status.Namespace, ns *namespace.Namespace, node string) {
 	for name, sockets := range ns.Rooms() {
 		n.Rooms = append(n.Rooms, status.Room{Name: name, Sockets: sockets})
 	}
-	slices.SortFunc(n.Rooms, func(a, b status.Room) int { return strings.Compare(a.Name, b.Name) })
 	for _, s := range ns.Sockets() {
 		h, rooms := s.Handshake(), s.Rooms()
 		slices.Sort(rooms)
@@ -117,6 +119,13 @@ func addDetail(n *status.Namespace, ns *namespace.Namespace, node string) {
 			ID: s.ID(), Node: node, Address: h.Address, Transport: s.Transport(), Connected: h.Time, Rooms: rooms,
 		})
 	}
+	sortDetail(n)
+}
+
+// sortDetail puts rooms in the order of their names and clients in that of
+// their coming.
+func sortDetail(n *status.Namespace) {
+	slices.SortFunc(n.Rooms, func(a, b status.Room) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(n.Clients, func(a, b status.Client) int {
 		if c := a.Connected.Compare(b.Connected); c != 0 {
 			return c

@@ -18,10 +18,11 @@ import (
 
 // serveFlags are the flags of serve, as given.
 type serveFlags struct {
-	listen, adminListen string
-	host, hostPort      string
-	logFormat, logLevel string
-	options             node.Options
+	listen, adminListen  string
+	host, hostPort       string
+	whenAway, busDialect string
+	logFormat, logLevel  string
+	options              node.Options
 }
 
 func serveCommand() *cobra.Command {
@@ -54,6 +55,7 @@ acknowledgement if the client wants one:
 	flags.SortFlags = false
 	flags.StringVar(&f.listen, "listen", ":8080", "address to serve on; port 0 picks a free one")
 	flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for health checks and pprof (default: health checks on the main one, no pprof)")
+	flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
 	flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster")
 	flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
 	flags.StringVar(&o.Path, "path", "/socket.io", "path of Engine.IO, the client and the status")
@@ -67,6 +69,11 @@ acknowledgement if the client wants one:
 	flags.DurationVar(&o.PingTimeout, "ping-timeout", 20*time.Second, "time a client has to answer one")
 	flags.IntVar(&o.MaxPayload, "max-payload", 1_000_000, "largest message of a client, in bytes")
 	flags.BoolVar(&o.AllowEIO3, "allow-eio3", false, "let clients of Socket.IO v2 in")
+	flags.DurationVar(&o.LeaseTTL, "lease-ttl", 5*time.Second, "how long nothing is decided after the deciding node has died")
+	flags.DurationVar(&o.NodeTTL, "node-ttl", 10*time.Second, "how long a node may be silent before it is counted out")
+	flags.StringVar(&f.whenAway, "when-away", "admit", `while Redis is away, "admit" or "refuse" clients`)
+	flags.StringVar(&o.BusPrefix, "bus-prefix", "socket.io", "prefix of the Redis channels")
+	flags.StringVar(&f.busDialect, "bus-dialect", "node", `what is written there: "node", or "go" for zishang520/socket.io (needs a prefix of its own)`)
 	flags.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "time for clients to go when the node stops")
 	flags.StringVar(&f.logFormat, "log-format", "text", `"text" or "json"`)
 	flags.StringVar(&f.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
@@ -86,11 +93,23 @@ func (f *serveFlags) complete(logs io.Writer) error {
 	default:
 		return usagef(`--host-port is %q, must be "keep" or "drop"`, f.hostPort)
 	}
+	switch f.whenAway {
+	case "admit", "refuse":
+		o.RefuseWhenAway = f.whenAway == "refuse"
+	default:
+		return usagef(`--when-away is %q, must be "admit" or "refuse"`, f.whenAway)
+	}
+	switch f.busDialect {
+	case "node", "go":
+		o.GoDialect = f.busDialect == "go"
+	default:
+		return usagef(`--bus-dialect is %q, must be "node" or "go"`, f.busDialect)
+	}
 	for _, d := range []struct {
 		flag  string
 		value time.Duration
 	}{
-		{"retirement", o.Retirement}, {"ping-interval", o.PingInterval},
+		{"retirement", o.Retirement}, {"lease-ttl", o.LeaseTTL}, {"node-ttl", o.NodeTTL}, {"ping-interval", o.PingInterval},
 		{"ping-timeout", o.PingTimeout}, {"drain-timeout", o.DrainTimeout},
 	} {
 		if d.value <= 0 {

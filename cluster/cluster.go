@@ -1,0 +1,197 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dynamicio/dynamicio/cluster/bus"
+	"github.com/dynamicio/dynamicio/cluster/wire"
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// Config says which cluster a node is part of, and how.
+type Config struct {
+	// Redis is a URL that [Connect] understands. Required.
+	Redis string
+	// Cluster, Node and NodeTTL are those of [Options].
+	Cluster, Node string
+	NodeTTL       time.Duration
+	// LeaseTTL, RefuseWhenAway, Info and Counters are those of [MemberOptions].
+	LeaseTTL       time.Duration
+	RefuseWhenAway bool
+	Info           func() NodeInfo
+	Counters       func() map[string]int64
+	// BusPrefix begins the names of the channels. Default "socket.io", where
+	// Node's classic Redis adapter is heard and spoken to.
+	BusPrefix string
+	// GoDialect writes what stock Go servers (zishang520/socket.io) understand,
+	// and Node servers do not survive: it needs a prefix of its own.
+	GoDialect bool
+	// Logger receives state changes. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Cluster is a node's part in a cluster over Redis: the directory and the bus.
+// It is a [namespace.Cluster].
+type Cluster struct {
+	client redis.UniversalClient
+	dir    *Directory
+	member *Member
+	bus    *bus.Bus
+	admit  bool // clients are let in while Redis is away
+}
+
+// Open prepares a node's part in a cluster. Redis need not be there yet: Start
+// begins to try. Close it after the registry.
+func Open(c Config) (*Cluster, error) {
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	client, err := Connect(c.Redis)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := New(client, Options{Cluster: c.Cluster, Node: c.Node, NodeTTL: c.NodeTTL})
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	cl := &Cluster{client: client, dir: dir, admit: !c.RefuseWhenAway}
+	o := bus.Options{
+		Client: client, Cluster: dir.opts.Cluster, NodeID: c.Node, Prefix: c.BusPrefix,
+		Members: cl.members, Logger: c.Logger,
+	}
+	if c.GoDialect {
+		o.Dialect = wire.StockGo
+	}
+	if cl.bus, err = bus.New(o); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	cl.member, err = NewMember(dir, client, MemberOptions{
+		RefuseWhenAway: c.RefuseWhenAway, LeaseTTL: c.LeaseTTL,
+		Info: c.Info, Counters: c.Counters, Logger: c.Logger,
+	})
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return cl, nil
+}
+
+// Start implements [namespace.Cluster].
+func (c *Cluster) Start(local namespace.Local) {
+	c.bus.Start(local)
+	c.member.Start(local)
+}
+
+// Drain shows the node as draining.
+func (c *Cluster) Drain() { c.member.Drain() }
+
+// Close leaves the cluster and frees all connections. What the node still has
+// to say is said, within ctx.
+func (c *Cluster) Close(ctx context.Context) error {
+	err := c.member.Close(ctx)
+	c.bus.Close(ctx)
+	return errors.Join(err, c.client.Close())
+}
+
+// Ready says why clients should be sent to other nodes, nil if all is well: the
+// node is registered, and hears its own probe over the bus.
+func (c *Cluster) Ready() error {
+	switch {
+	case !c.member.Ready():
+		return errors.New("not registered in Redis")
+	case !c.bus.Healthy():
+		return errors.New("does not hear its own probe over Redis")
+	}
+	return nil
+}
+
+// Directory is the node's access to what the cluster agrees on.
+func (c *Cluster) Directory() *Directory { return c.dir }
+
+// Stats returns what the node's member and bus have counted.
+func (c *Cluster) Stats() (MemberStats, bus.Stats) { return c.member.Stats(), c.bus.Stats() }
+
+// subscribeGrace is how long a join waits for its subscription at most, where
+// clients are let in rather than kept out.
+const subscribeGrace = 3 * time.Second
+
+// Join implements [namespace.Cluster]: the directory is asked while the
+// subscription is on its way.
+func (c *Cluster) Join(fullName string, retirement time.Duration) func(context.Context) (uint64, error) {
+	subscribed := c.bus.Enter(fullName)
+	joined := c.member.Join(fullName, retirement)
+	return func(ctx context.Context) (uint64, error) {
+		epoch, err := joined(ctx)
+		if err == nil {
+			err = c.awaitBus(ctx, subscribed)
+		}
+		if err != nil { // the caller will not leave what it could not join
+			c.Leave(fullName, epoch, retirement)
+			return 0, err
+		}
+		return epoch, nil
+	}
+}
+
+func (c *Cluster) awaitBus(ctx context.Context, subscribed func(context.Context) error) error {
+	if !c.admit {
+		return subscribed(ctx)
+	}
+	grace := subscribeGrace
+	if !c.bus.Connected() {
+		grace = awayGrace
+	}
+	bounded, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	err := subscribed(bounded)
+	if bounded.Err() != nil && ctx.Err() == nil {
+		return nil // Redis is away: it will be subscribed when it is back
+	}
+	return err
+}
+
+// Admit implements [namespace.Cluster].
+func (c *Cluster) Admit() error {
+	if !c.admit && !c.bus.Connected() {
+		return ErrAway
+	}
+	return c.member.Admit()
+}
+
+// Leave implements [namespace.Cluster].
+func (c *Cluster) Leave(fullName string, epoch uint64, retirement time.Duration) {
+	c.member.Leave(fullName, epoch, retirement)
+	c.bus.Leave(fullName)
+}
+
+// EnterRoom implements [namespace.Cluster].
+func (c *Cluster) EnterRoom(fullName, room string) func(context.Context) error {
+	return c.bus.EnterRoom(fullName, room)
+}
+
+// LeaveRoom implements [namespace.Cluster].
+func (c *Cluster) LeaveRoom(fullName, room string) { c.bus.LeaveRoom(fullName, room) }
+
+// Publish implements [namespace.Cluster].
+func (c *Cluster) Publish(m *namespace.Message) error { return c.bus.Publish(m) }
+
+// Ask implements [namespace.Cluster].
+func (c *Cluster) Ask(ctx context.Context, m *namespace.Message, each func(namespace.Answer)) error {
+	return c.bus.Ask(ctx, m, each)
+}
+
+// members names the nodes that the directory has in a namespace.
+func (c *Cluster) members(ctx context.Context, fullName string) ([]string, error) {
+	state, ok, err := c.dir.Namespace(ctx, fullName)
+	if err != nil || !ok {
+		return nil, err
+	}
+	nodes := make([]string, 0, len(state.Nodes))
+	for node := range state.Nodes {
+		nodes = append(nodes, node)
+	}
+	return nodes, nil
+}

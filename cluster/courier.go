@@ -1,0 +1,349 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+const (
+	// batch is how many commands go out in one write.
+	batch = 200
+	// compareEvery is how often a node asks what stands of what it has, in case a
+	// notice was lost.
+	compareEvery = time.Minute
+	// Registering is tried again after a pause between these two.
+	minPause, maxPause = 100 * time.Millisecond, 2 * time.Second
+)
+
+// carry is the courier: it keeps a session, and all commands of the node go
+// through it, in batches, one after the other. So the commands for one
+// namespace are in order, and thousands of namespaces share a round trip.
+func (m *Member) carry() {
+	pause := time.Duration(0)
+	for m.ctx.Err() == nil {
+		if pause > 0 {
+			select {
+			case <-m.ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+		}
+		s, err := m.register()
+		if err != nil {
+			if pause == 0 {
+				m.log.Warn("not registered in Redis; trying on", "node", m.dir.Node(), "error", err)
+			}
+			pause = min(max(2*pause, minPause), maxPause)
+			continue
+		}
+		m.log.Info("registered in Redis", "node", m.dir.Node(), "session", s.Number(), "era", s.Era(), "new_era", s.NewEra())
+		err = m.serve(s)
+		if m.ctx.Err() != nil {
+			return // Close ends the session
+		}
+		m.away()
+		s.Close()
+		m.log.Warn("session in Redis lost; registering anew", "node", m.dir.Node(), "error", err)
+		pause = minPause
+	}
+}
+
+// register begins a session and asserts all that the node has.
+func (m *Member) register() (*Session, error) {
+	var info NodeInfo
+	if m.opts.Info != nil {
+		info = m.opts.Info()
+	}
+	s, err := m.dir.Register(m.ctx, info)
+	if err != nil {
+		return nil, err
+	}
+	if err = m.assert(m.ctx, s); err == nil {
+		err = s.Heartbeat(m.ctx, m.beat())
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	m.mu.Lock()
+	m.session = s
+	m.stats.Registrations++
+	m.mu.Unlock()
+	signal(m.decide)
+	return s, nil
+}
+
+// away notes that the session is lost. Whoever waits for a join finds out.
+func (m *Member) away() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.session, m.since = nil, time.Now()
+}
+
+func (m *Member) beat() Beat {
+	b := Beat{Done: true, Draining: m.draining.Load()}
+	if m.opts.Counters != nil {
+		b.Counters = m.opts.Counters()
+	}
+	return b
+}
+
+// serve works over a session until it ends. The error says why.
+func (m *Member) serve(s *Session) error {
+	// Three heartbeats fit in a node TTL; the status page wants one a second.
+	beat := time.NewTicker(min(time.Second, m.dir.NodeTTL()/4))
+	defer beat.Stop()
+	compare := time.NewTicker(compareEvery)
+	defer compare.Stop()
+	for {
+		err := m.tell(m.ctx, s)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-m.ctx.Done():
+			return nil
+		case <-s.Ended():
+			return s.Err()
+		case <-m.wake:
+		case <-compare.C:
+			err = m.assert(m.ctx, s)
+		case <-m.compare:
+			err = m.assert(m.ctx, s)
+		case <-beat.C:
+			if err = s.Heartbeat(m.ctx, m.beat()); err == nil {
+				err = m.count(m.ctx, s)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// tell sends the joins and leaves that wait, until none is left.
+func (m *Member) tell(ctx context.Context, s *Session) error {
+	for {
+		m.mu.Lock()
+		n := min(len(m.dirty), batch)
+		todo := m.dirty[:n:n]
+		m.dirty = m.dirty[n:]
+		ops := make([]Op, 0, n)
+		asked := make([]*entry, 0, n)
+		for _, e := range todo {
+			e.dirty = false
+			switch {
+			case e.wanted:
+				ops = append(ops, &Join{FullName: e.fullName, Retirement: permanence(e.retirement)})
+			case m.entries[e.fullName] == e:
+				ops = append(ops, &Leave{FullName: e.fullName, Retirement: permanence(e.retirement)})
+			default:
+				continue // retired before it was told
+			}
+			asked = append(asked, e)
+		}
+		m.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		if err := s.Do(ctx, ops...); err != nil {
+			m.mu.Lock()
+			for _, e := range asked {
+				m.markLocked(e)
+			}
+			m.mu.Unlock()
+			return err
+		}
+		m.take(s, ops, asked)
+	}
+}
+
+// take applies the answers to joins and leaves.
+func (m *Member) take(s *Session, ops []Op, asked []*entry) {
+	var news []told
+	m.mu.Lock()
+	for i, op := range ops {
+		e := asked[i]
+		switch op := op.(type) {
+		case *Join:
+			// Clients that were let in while Redis was away go on; others are
+			// let in now, and the registry sees by the epoch what stands.
+			if e.member && e.epoch != op.Epoch {
+				m.stats.Adopted++
+				news = append(news, adopt(e.fullName, op.Epoch))
+			}
+			e.epoch, e.confirmed = op.Epoch, s.Era()
+			if e.wanted {
+				e.member = true
+				m.resolveLocked(e, op.Epoch, nil)
+			}
+		case *Leave:
+			if e.wanted || op.Epoch == e.epoch {
+				break
+			}
+			// What we left was not there any more: a notice of its retirement was
+			// lost, or is on its way.
+			news = append(news, retire(e.fullName, e.epoch))
+			if m.entries[e.fullName] == e {
+				delete(m.entries, e.fullName)
+			}
+		}
+	}
+	m.mu.Unlock()
+	m.pass(news)
+}
+
+// pass tells the registry. It must not be called under m.mu.
+func (m *Member) pass(news []told) {
+	for _, n := range news {
+		n(m.local)
+	}
+}
+
+// assert asks what stands of all that the node has, in batches.
+func (m *Member) assert(ctx context.Context, s *Session) error {
+	m.mu.Lock()
+	all := make([]*entry, 0, len(m.entries))
+	for _, e := range m.entries {
+		if e.epoch != 0 {
+			all = append(all, e)
+		}
+	}
+	m.mu.Unlock()
+	for len(all) > 0 {
+		n := min(len(all), batch)
+		if err := m.assertSome(ctx, s, all[:n]); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+func (m *Member) assertSome(ctx context.Context, s *Session, some []*entry) error {
+	asked := make([]*entry, 0, len(some))
+	ops := make([]Op, 0, len(some))
+	m.mu.Lock()
+	for _, e := range some {
+		if m.entries[e.fullName] != e || e.epoch == 0 {
+			continue
+		}
+		a := &Assert{
+			FullName: e.fullName, Confirmed: e.confirmed, Occupied: e.wanted && e.member,
+			Sockets: e.sockets, Retirement: permanence(e.retirement),
+		}
+		if e.confirmed != 0 {
+			a.Epoch = e.epoch // one of our own making means nothing to others
+		}
+		asked, ops = append(asked, e), append(ops, a)
+	}
+	m.mu.Unlock()
+	if err := s.Do(ctx, ops...); err != nil {
+		return err
+	}
+	var news []told
+	m.mu.Lock()
+	for i, op := range ops {
+		a, e := op.(*Assert), asked[i]
+		if m.entries[e.fullName] != e {
+			continue
+		}
+		news = m.assertedLocked(s, a, e, news)
+	}
+	m.mu.Unlock()
+	m.pass(news)
+	return nil
+}
+
+// assertedLocked applies the answer to one assertion and returns what the
+// registry has to hear of it. m.mu must be held.
+func (m *Member) assertedLocked(s *Session, a *Assert, e *entry, news []told) []told {
+	old := e.epoch
+	expired := a.Standing == Retired || a.Standing == Replaced && !a.Occupied
+	switch {
+	case expired && e.wanted:
+		// Somebody wants it again since: the join that follows tells what stands,
+		// and the registry sets up anew if that is another incarnation.
+		m.markLocked(e)
+	case expired:
+		delete(m.entries, e.fullName)
+		e.epoch = 0
+		news = append(news, retire(e.fullName, old))
+	default:
+		e.epoch, e.confirmed = a.Current, s.Era()
+		if a.Current != old {
+			m.stats.Adopted++
+			news = append(news, adopt(e.fullName, a.Current))
+		}
+		if a.Occupied && !e.wanted {
+			m.markLocked(e) // the last socket left meanwhile
+		}
+	}
+	return news
+}
+
+// count reports how many sockets the node has where, so far as that changed.
+func (m *Member) count(ctx context.Context, s *Session) error {
+	m.mu.Lock()
+	names := make([]string, 0, len(m.entries))
+	for name, e := range m.entries {
+		if e.wanted && e.member {
+			names = append(names, name)
+		}
+	}
+	m.mu.Unlock()
+	var counts []Count
+	for _, name := range names {
+		sockets, retirement, ok := m.local.Count(name)
+		if !ok {
+			continue
+		}
+		m.mu.Lock()
+		if e := m.entries[name]; e != nil && e.wanted && (e.sockets != sockets || e.retirement != retirement) {
+			e.sockets, e.retirement = sockets, retirement
+			counts = append(counts, Count{name, sockets, permanence(retirement)})
+		}
+		m.mu.Unlock()
+	}
+	return s.Counts(ctx, counts)
+}
+
+// permanence is a retirement time as the directory takes it.
+func permanence(d time.Duration) time.Duration {
+	if d == namespace.Never {
+		return -1
+	}
+	return d
+}
+
+// listen passes the notices of the control channel on. A subscription that
+// breaks is made again by the client; what was said meanwhile comparing finds out.
+func (m *Member) listen() {
+	sub := m.client.Subscribe(m.ctx, m.dir.ControlChannel(), m.leaseChannel())
+	defer sub.Close()
+	for m.ctx.Err() == nil {
+		msg, err := sub.Receive(m.ctx)
+		if err != nil {
+			select {
+			case <-m.ctx.Done():
+			case <-time.After(minPause):
+			}
+			continue
+		}
+		switch msg := msg.(type) {
+		case *redis.Subscription:
+			signal(m.compare) // nothing was heard until now
+			signal(m.decide)
+		case *redis.Message:
+			if msg.Channel != m.dir.ControlChannel() {
+				signal(m.released)
+			} else if n, ok := ParseNotice(msg.Payload); ok {
+				m.notice(n)
+			}
+		}
+	}
+}

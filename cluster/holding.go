@@ -1,0 +1,133 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dynamicio/dynamicio/lease"
+)
+
+// holding is the part of a member that campaigns for the lease and, while it
+// holds it, decides for the whole cluster.
+type holding struct {
+	member *Member
+	lease  *lease.Lease
+}
+
+func (m *Member) newHolding() (*holding, error) {
+	key, token := m.dir.LeaseKeys()
+	l, err := lease.New(m.client, lease.Options{
+		Key: key, TokenKey: token, Holder: m.dir.Node(), TTL: m.opts.LeaseTTL,
+		Wake: m.released, Logger: m.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	return &holding{m, l}, nil
+}
+
+// leaseChannel is where a holder says that it has given up.
+func (m *Member) leaseChannel() string {
+	key, _ := m.dir.LeaseKeys()
+	return key + ":released"
+}
+
+// run campaigns and decides, until the member closes.
+func (h *holding) run() {
+	m := h.member
+	for m.ctx.Err() == nil {
+		held, err := h.lease.Campaign(m.ctx)
+		if err != nil {
+			continue // the campaign ends with the context alone
+		}
+		m.log.Info("holding the lease", "node", m.dir.Node(), "token", held.Token())
+		h.decide(held)
+		why := context.Cause(held.Context())
+		// Its own time: the others should not wait for the TTL when this node stops.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_ = held.Release(ctx)
+		cancel()
+		if m.ctx.Err() == nil {
+			m.log.Warn("lease lost", "node", m.dir.Node(), "token", held.Token(), "error", why)
+		}
+	}
+}
+
+// decide retires, evicts and sweeps as long as the lease is held. Between two
+// looks it sleeps until something is due or a notice comes.
+func (h *holding) decide(held *lease.Held) {
+	m := h.member
+	// Eviction wants to be looked at three times in a node TTL at least.
+	watch := time.NewTicker(m.dir.NodeTTL() / 4)
+	defer watch.Stop()
+	evict := true
+	for held.Check() == nil {
+		wait := m.dir.NodeTTL() / 4
+		if s := m.current(); s != nil {
+			next, err := h.look(held, s, evict)
+			switch {
+			case errors.Is(err, lease.ErrLost):
+				return
+			case err == nil && next >= 0:
+				wait = min(wait, next)
+			}
+			evict = false
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-held.Context().Done():
+			timer.Stop()
+			return
+		case <-m.decide:
+			evict = true // a node may have gone: what it leaves has to be swept
+		case <-watch.C:
+			evict = true
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// current is the session that commands go over, nil while away.
+func (m *Member) current() *Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.session
+}
+
+// look decides what can be decided now and says when something is due next,
+// negative if only a notice will tell.
+func (h *holding) look(held *lease.Held, s *Session, evict bool) (time.Duration, error) {
+	ctx := held.Context()
+	if evict {
+		d, err := s.Evict(ctx, held.Token())
+		if err != nil {
+			return 0, err
+		}
+		for _, id := range d.Evicted {
+			h.member.log.Warn("node evicted: silent past its time", "evicted", id)
+		}
+		for more := true; more; {
+			swept, err := s.Sweep(ctx, held.Token())
+			if err != nil {
+				return 0, err
+			}
+			more = swept.More
+		}
+	}
+	d, err := s.Retire(ctx, held.Token())
+	if err != nil {
+		return 0, err
+	}
+	if len(d.Retired) > 0 {
+		h.member.mu.Lock()
+		h.member.stats.Decided += int64(len(d.Retired))
+		h.member.mu.Unlock()
+		for _, r := range d.Retired {
+			h.member.local.Retired(r.FullName, r.Epoch)
+		}
+	}
+	return d.Wait, nil
+}

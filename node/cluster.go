@@ -1,0 +1,31 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/dynamicio/dynamicio/cluster"
+)
+
+// join makes the node part of its cluster over Redis.
+func (s *Server) join(sockets func() int64) (*cluster.Cluster, error) {
+	o := &s.opts
+	return cluster.Open(cluster.Config{
+		Redis: o.Redis, Cluster: o.Cluster, Node: o.NodeID, NodeTTL: o.NodeTTL, LeaseTTL: o.LeaseTTL,
+		RefuseWhenAway: o.RefuseWhenAway, BusPrefix: o.BusPrefix, GoDialect: o.GoDialect, Logger: o.Logger,
+		Info: func() cluster.NodeInfo {
+			return cluster.NodeInfo{Address: *s.address.Load(), Version: Version(), Started: s.started}
+		},
+		Counters: func() map[string]int64 { return map[string]int64{"sockets": sockets()} },
+	})
+}
+
+// ready says why the node should not be given clients, nil if all is well.
+func (s *Server) ready() error {
+	if s.draining.Load() {
+		return errors.New("draining")
+	}
+	if s.cluster != nil {
+		return s.cluster.Ready()
+	}
+	return nil
+}
