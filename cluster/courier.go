@@ -324,7 +324,9 @@ func permanence(d time.Duration) time.Duration {
 // breaks is made again by the client; what was said meanwhile comparing finds out.
 func (m *Member) listen() {
 	sub := m.client.Subscribe(m.ctx, m.dir.ControlChannel(), m.leaseChannel())
-	defer sub.Close()
+	// Receive does not end with its context while it waits for Redis.
+	stop := context.AfterFunc(m.ctx, func() { _ = sub.Close() })
+	defer stop()
 	for m.ctx.Err() == nil {
 		msg, err := sub.Receive(m.ctx)
 		if err != nil {

@@ -63,7 +63,7 @@ func (h *holding) decide(held *lease.Held) {
 	watch := time.NewTicker(m.dir.NodeTTL() / 4)
 	defer watch.Stop()
 	evict := true
-	for held.Check() == nil {
+	for held.Check() == nil && m.ctx.Err() == nil {
 		wait := m.dir.NodeTTL() / 4
 		if s := m.current(); s != nil {
 			next, err := h.look(held, s, evict)
@@ -78,6 +78,9 @@ func (h *holding) decide(held *lease.Held) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-held.Context().Done():
+			timer.Stop()
+			return
+		case <-m.ctx.Done():
 			timer.Stop()
 			return
 		case <-m.decide:

@@ -114,7 +114,7 @@ func (b *Bus) await(ctx context.Context, s *sub, unlessDown bool) error {
 			b.mu.Unlock()
 			return ErrLeft
 		}
-		if s.state == subOn || unlessDown && !b.up {
+		if s.state == subOn || unlessDown && b.link == nil {
 			b.mu.Unlock()
 			return nil
 		}

@@ -104,7 +104,8 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 	)
 	for i, l := range listeners {
 		srv, err := node.New(node.Options{
-			Redis: redis.URL(), Cluster: "demo", NodeID: all[i].ID, Retirement: retirement,
+			// A short node TTL: nothing is decided before a new cluster is as old as that.
+			Redis: redis.URL(), Cluster: "demo", NodeID: all[i].ID, NodeTTL: 2 * time.Second, Retirement: retirement,
 			PublicStatus: true, DrainTimeout: 3 * time.Second, Logger: log,
 		})
 		if err != nil {
