@@ -252,6 +252,39 @@ func TestHAProxy_FollowsTheNumberOfReplicas(t *testing.T) {
 	f.proxy.echo(t, s, nil, 5)
 }
 
+// noAddress is how HAProxy says that the DNS has nobody for a place any more.
+var noAddress = regexp.MustCompile(`(?m)^Server (ready|alive)/.* for maintenance \(No IP for server`)
+
+// A place in HAProxy's list (node1, node2, ...) is not a node: whoever comes
+// after one that was gone from the DNS gets its place, not its sessions.
+func TestHAProxy_KnowsNodesByAddress(t *testing.T) {
+	t.Parallel()
+	f, nodes := startStandIns(t, 2)
+	a := f.nodes[0]
+	for sid := ""; sid != "A"; {
+		sid, _ = f.proxy.handshake(t, nil)
+	}
+	f.dns.remove(a.addr)
+	f.eventually("A has no place any more", func() error {
+		if n := len(noAddress.FindAllString(f.proxy.log.String(), -1)); n != 2 {
+			return fmt.Errorf("it is out of %d lists", n)
+		}
+		return nil
+	})
+	f.fake(newStandIn("C"))
+	f.found(2)
+	f.dns.add(a.addr)
+	f.found(3)
+	for range 4 {
+		if status, _, _, err := do(http.MethodPost, f.proxy.url+engine+"&sid=A", "3", nil); err != nil || status != http.StatusOK {
+			t.Errorf("%d %v", status, err)
+		}
+	}
+	if got := nodes[0].requests.Load(); got != 4 {
+		t.Errorf("%d of 4 requests of A's session reached A", got)
+	}
+}
+
 // A node that dies takes its sessions with it, and nothing else.
 func TestHAProxy_SurvivesTheDeathOfANode(t *testing.T) {
 	t.Parallel()
