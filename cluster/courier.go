@@ -86,6 +86,9 @@ func (m *Member) away() {
 
 func (m *Member) beat() Beat {
 	b := Beat{Done: true, Draining: m.draining.Load()}
+	if m.opts.Info != nil {
+		b.Address = m.opts.Info().Address // known once the node listens
+	}
 	if m.opts.Counters != nil {
 		b.Counters = m.opts.Counters()
 	}

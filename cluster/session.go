@@ -146,6 +146,9 @@ type Beat struct {
 	// Done ends the assertions of the session: the answer to the last one is there.
 	// Once said, it stays said.
 	Done bool
+	// Address is where clients reach the node, if it was not known at the
+	// registration or has changed; empty leaves it.
+	Address string
 	// Draining shows on the status page.
 	Draining bool
 	// Counters are shown on the status page, by name.
@@ -156,6 +159,9 @@ type Beat struct {
 func (s *Session) Heartbeat(ctx context.Context, b Beat) error {
 	k, node := s.dir.keys, s.dir.opts.Node
 	args := []any{node, s.number, flag(b.Done), "draining", flag(b.Draining)}
+	if b.Address != "" {
+		args = append(args, "address", b.Address)
+	}
 	for name, n := range b.Counters {
 		args = append(args, counterField+name, n)
 	}
