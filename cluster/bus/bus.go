@@ -37,6 +37,7 @@ type Bus struct {
 	subs   map[string]*sub   // wanted ones and those not yet given up, by channel
 	dirty  []*sub            // those that may need a command to Redis; empty while link is nil
 	link   *link             // nil while there is no connection
+	told   bool              // whether SocketEntered was ever called
 	up     bool              // whether link has subscribed everything that was wanted as it began
 
 	confirmed atomic.Int64 // how many subs are subOn
@@ -233,11 +234,13 @@ func (b *Bus) LeaveRoom(fullName, room string) {
 }
 
 // SocketEntered says that a socket is about to be in a namespace that the node has
-// entered. It is called before the socket can receive: the bus drops broadcasts to rooms, a
-// socket's own included, that it has not been told of. Servers other than ours reach the socket by its id a moment later.
+// entered. It is called before the socket can receive, for every socket or for none: from the first call
+// on the bus drops broadcasts to rooms, a socket's own included, that it has not been told of. Servers
+// other than ours reach the socket by its id a moment later, and not at all without the call.
 func (b *Bus) SocketEntered(fullName, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.told = true
 	sp := b.spaces[fullName]
 	if sp == nil || sp.sockets[id] != nil {
 		return
@@ -271,7 +274,14 @@ func (b *Bus) addresses(sp *space, rooms []string) bool {
 			return true
 		}
 	}
-	return len(rooms) == 0
+	return len(rooms) == 0 || !b.told
+}
+
+// owns says whether a socket is known to be here.
+func (b *Bus) owns(sp *space, id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return sp.sockets[id] != nil
 }
 
 func (b *Bus) broadcastChannel(full string) string { return b.opts.Prefix + "#" + full + "#" }

@@ -52,6 +52,18 @@ func TestBus_Broadcast(t *testing.T) {
 	}
 }
 
+// A node that does not tell of its sockets gets every broadcast to rooms, or those to a socket
+// would be lost.
+func TestBus_SocketsNotTold(t *testing.T) {
+	s := redistest.Start(t)
+	a, b := start(t, s, "a"), start(t, s, "b")
+	b.enter("/x")
+	m := broadcast("/x", "e")
+	m.Rooms = []string{"sid"}
+	a.publish(m)
+	b.expect(a, "/x", `0 /x to:[sid] 2/x,["e"]`)
+}
+
 // Clients know the short name; Redis and the other servers the full one.
 func TestBus_VirtualHost(t *testing.T) {
 	s := redistest.Start(t)
@@ -68,6 +80,7 @@ func TestBus_CommandsInOrder(t *testing.T) {
 	s := redistest.Start(t)
 	a, b := start(t, s, "a"), start(t, s, "b")
 	b.enter("/")
+	b.SocketEntered("/", "s")
 	b.onDeliver(func(m *namespace.Message) {
 		if m.Kind == namespace.KindJoin {
 			b.wait(b.EnterRoom("/", m.To[0])) // as a handler's Join would

@@ -133,7 +133,7 @@ func (b *Bus) describe(sp *space, q *wire.Request, m *namespace.Message) {
 
 // command makes sockets join, leave or go. In the old form it is for one socket, whose owner answers.
 func (b *Bus) command(sp *space, q *wire.Request, m *namespace.Message) {
-	if !q.Addressed && (q.SID == "" || !b.addresses(sp, []string{q.SID})) {
+	if !q.Addressed && !b.owns(sp, q.SID) {
 		return
 	}
 	b.local.Deliver(m)
