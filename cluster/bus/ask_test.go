@@ -193,6 +193,11 @@ func TestBus_MissingNodesAreNamed(t *testing.T) {
 	members.Store(&[]string{})
 	check("stranger without a directory", []string{"b:", "c:"}, m, "unknown")
 	stranger.Close()
+	redisClient := s.Client()
+	eventually(t, "the stranger has gone", func() bool {
+		n, err := redisClient.PubSubNumSub(t.Context(), "socket.io-request#/x#").Result()
+		return err == nil && n["socket.io-request#/x#"] == 3
+	})
 	members.Store(&[]string{"a", "b", "c"})
 
 	silent := func(ctx context.Context, _ *namespace.Message, reply func(namespace.Answer)) { <-ctx.Done() }

@@ -345,6 +345,32 @@ func TestBus_UserWithFewRights(t *testing.T) {
 	b.expect(start(t, s, "a"), "/x")
 }
 
+// In a Redis Cluster the bus goes to one master, and counts the subscribers of all.
+func TestBus_RedisCluster(t *testing.T) {
+	s := redistest.Start(t, "--cluster-enabled", "yes")
+	plain := s.Client()
+	if err := plain.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the cluster works", func() bool {
+		info, err := plain.ClusterInfo(t.Context()).Result()
+		return err == nil && strings.Contains(info, "cluster_state:ok")
+	})
+	edit := func(o *Options) {
+		client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
+		t.Cleanup(func() { client.Close() })
+		o.Client = client
+	}
+	a, b := start(t, s, "a", edit), start(t, s, "b", edit)
+	a.enter("/x")
+	b.enter("/x")
+	b.expect(a, "/x")
+	got, err := a.answers(&namespace.Message{Kind: namespace.KindFetch, FullName: "/x"}, patience)
+	if err != nil || !slices.Equal(got, []string{"b:"}) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestOptions_Refused(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 	defer client.Close()

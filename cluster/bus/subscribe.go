@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // chanKind is what a channel carries.
@@ -150,6 +152,9 @@ const (
 
 // retryWait sleeps before attempt n, counted from 0, unless the bus is closed.
 func (b *Bus) retryWait(n int) {
+	if c, ok := b.opts.Client.(*redis.ClusterClient); ok {
+		c.ReloadState(b.ctx) // the slot may have another master by now
+	}
 	d := min(firstRetry<<min(n, 10), lastRetry)
 	t := time.NewTimer(d/2 + rand.N(d))
 	defer t.Stop()
