@@ -22,6 +22,7 @@ type Receipt struct {
 
 func ExampleServer() {
 	srv, err := node.New(node.Options{
+		Redis:        "redis://localhost:6379", // empty: alone, everything in memory
 		Host:         namespace.Exact("myhost.com"),
 		PublicStatus: true,
 	})
