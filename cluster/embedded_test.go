@@ -30,10 +30,20 @@ func TestDirectory_OnTheEmbeddedRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.admin.Set(w.ctx, key, "1 n dead", 200*time.Millisecond)
+	dead, err := l.Acquire(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, stop := newTimeout(w.ctx, 0)
+	stop()
+	dead.Release(short) // ends its renewals, and does not reach Redis
+	start := time.Now()
 	h, err := l.Campaign(w.ctx)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if d := time.Since(start); d < 50*time.Millisecond {
+		t.Errorf("a lease of 100 ms was free after %v", d)
 	}
 	if _, err := a.Retire(w.ctx, h.Token()); err != nil {
 		t.Errorf("retire under a real token: %v", err)
