@@ -359,25 +359,29 @@ func engine(packets []string) []string {
 // next returns what is received next.
 func (c *client) next() string {
 	c.t.Helper()
-	select {
-	case p := <-c.in:
-		return p
-	default:
+	p, ok := c.receive()
+	if !ok {
+		c.t.Fatal(p)
 	}
+	return p
+}
+
+// receive is next for goroutines other than the test's own: it says what went
+// wrong instead of ending the test.
+func (c *client) receive() (p string, ok bool) {
 	select {
 	case p := <-c.in:
-		return p
+		return p, true
 	case <-c.closed:
 		select {
 		case p := <-c.in: // it came just before
-			return p
+			return p, true
 		default:
+			return "connection closed while waiting for a packet", false
 		}
-		c.t.Fatal("connection closed while waiting for a packet")
 	case <-time.After(patience):
-		c.t.Fatal("nothing received")
+		return "nothing received", false
 	}
-	return ""
 }
 
 // want receives packets and compares them.
@@ -432,8 +436,9 @@ func (c *client) joinWith(namespace, auth string) string {
 	c.t.Helper()
 	c.send(at("0", namespace) + auth)
 	p := c.next()
-	id, ok := strings.CutPrefix(p, at("0", namespace)+`{"sid":"`)
-	if id, ok = strings.CutSuffix(id, `"}`); !ok || id == "" {
+	id, isAnswer := strings.CutPrefix(p, at("0", namespace)+`{"sid":"`)
+	id, isWhole := strings.CutSuffix(id, `"}`)
+	if !isAnswer || !isWhole || id == "" {
 		c.t.Fatalf("CONNECT to %s was answered with %q", namespace, p)
 	}
 	return id
