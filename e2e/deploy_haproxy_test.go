@@ -129,7 +129,8 @@ func TestHAProxy_MovesClientsOfADrainingNode(t *testing.T) {
 
 // asks is what the scripts have done, and found out, about the nodes.
 func (f *fleet) asks(t *testing.T) asks {
-	var before map[string]*replica // namespace -> node, when the last node was ended
+	var before map[string]*replica // namespace -> node, when a node was told to end
+	var leaving *replica           // that node
 	return asks{
 		// The namespaces are spread over all nodes.
 		"spread": func(args []json.RawMessage) {
@@ -141,25 +142,26 @@ func (f *fleet) asks(t *testing.T) asks {
 				t.Errorf("sockets are on %v, want all %d nodes", used, len(f.nodes))
 			}
 		},
-		// The node of the first namespace ends.
+		// The node of the first namespace is told to end.
 		"term": func(args []json.RawMessage) {
 			before = map[string]*replica{}
 			all := names(t, args[0])
 			for _, ns := range all {
 				before[ns] = f.holder(ns)
 			}
-			before[all[0]].srv.signal(syscall.SIGTERM)
+			leaving = before[all[0]]
+			leaving.srv.signal(syscall.SIGTERM)
 		},
-		// It has ended well; its clients, and no others, were disconnected, once.
+		// Its clients, and no others, were disconnected, once.
 		"moved": func(args []json.RawMessage) {
 			var disconnects map[string]int
 			if err := json.Unmarshal(args[0], &disconnects); err != nil {
 				t.Error(err)
 			}
 			for ns, n := range disconnects {
-				left := !before[ns].srv.running()
+				left := before[ns] == leaving
 				if left && n != 1 || !left && n != 0 {
-					t.Errorf("%s was on %s (ended: %v): %d disconnects", ns, before[ns].id, left, n)
+					t.Errorf("%s was on %s, %s ended: %d disconnects", ns, before[ns].id, leaving.id, n)
 				}
 				if now := f.holder(ns); !left && now != before[ns] {
 					t.Errorf("%s moved from %s to %s", ns, before[ns].id, now.id)
@@ -167,14 +169,8 @@ func (f *fleet) asks(t *testing.T) asks {
 			}
 		},
 		"ended": func([]json.RawMessage) {
-			ended := 0
-			for _, r := range f.nodes {
-				if !r.srv.running() {
-					ended++
-				}
-			}
-			if ended != 1 {
-				t.Errorf("%d nodes ended, want 1", ended)
+			if code := leaving.srv.wait(); code != 0 {
+				t.Errorf("exit code %d after SIGTERM, want 0", code)
 			}
 		},
 	}
