@@ -155,8 +155,8 @@ func (b *Bus) listen(ctx context.Context, full string) error {
 func (b *Bus) unlisten(full string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.release(b.subs[b.responseChannel(full)])
-	b.release(b.subs[b.ownResponseChannel(full)])
+	b.release(b.subs[b.responseChannel(full)], nil)
+	b.release(b.subs[b.ownResponseChannel(full)], nil)
 }
 
 // put publishes the question, and has q told how many servers are asked.

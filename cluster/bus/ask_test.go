@@ -130,15 +130,18 @@ func TestBus_AskClients(t *testing.T) {
 	})
 }
 
-// The broadcast that asks stands in the order of the others, and does not hold up the next.
+// The broadcast that asks stands in the order of the others: what follows waits until it has been
+// sent to the clients, but not for their acknowledgements.
 func TestBus_AcknowledgedBroadcastInOrder(t *testing.T) {
 	s := redistest.Start(t)
 	a, b := start(t, s, "a"), start(t, s, "b")
 	b.enter("/x")
-	gate := make(chan struct{})
+	b.enter("/mark")
+	sent, acked := make(chan struct{}), make(chan struct{})
 	b.onAnswer(func(ctx context.Context, m *namespace.Message, reply func(namespace.Answer)) {
+		<-sent
 		reply(namespace.Answer{Clients: 1})
-		<-gate
+		<-acked
 		reply(namespace.Answer{Args: argsOf(1)})
 	})
 	a.publish(broadcast("/x", "one"))
@@ -147,10 +150,17 @@ func TestBus_AcknowledgedBroadcastInOrder(t *testing.T) {
 	go func() { _, err := a.answers(m, patience); done <- err }()
 	b.messages(2)
 	a.publish(broadcast("/x", "three"))
-	if got, want := b.messages(3), []string{`0 /x 2/x,["one"]`, `asked 0 /x 2/x,["two"]`, `0 /x 2/x,["three"]`}; !slices.Equal(got, want) {
+	a.publish(broadcast("/mark", "e"))
+	b.messages(3)
+	time.Sleep(20 * time.Millisecond) // if it did not wait, it would be here by now
+	if got, want := b.messages(3), []string{`0 /x 2/x,["one"]`, `asked 0 /x 2/x,["two"]`, `0 /mark 2/mark,["e"]`}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	close(gate)
+	close(sent)
+	if got := b.messages(4)[3]; got != `0 /x 2/x,["three"]` {
+		t.Errorf("%s, want three", got)
+	}
+	close(acked)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

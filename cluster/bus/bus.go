@@ -177,13 +177,13 @@ func (b *Bus) Leave(fullName string) {
 	delete(b.spaces, fullName)
 	sp.left = true
 	for _, s := range sp.fixed {
-		b.release(s)
+		b.release(s, sp)
 	}
 	for _, s := range sp.rooms {
-		b.release(s)
+		b.release(s, sp)
 	}
 	for _, s := range sp.sockets {
-		b.release(s)
+		b.release(s, sp)
 	}
 }
 
@@ -228,7 +228,7 @@ func (b *Bus) LeaveRoom(fullName, room string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if sp := b.spaces[fullName]; sp != nil && sp.rooms[room] != nil {
-		b.release(sp.rooms[room])
+		b.release(sp.rooms[room], sp)
 		delete(sp.rooms, room)
 	}
 }
@@ -256,7 +256,7 @@ func (b *Bus) SocketLeft(fullName, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if sp := b.spaces[fullName]; sp != nil && sp.sockets[id] != nil {
-		b.release(sp.sockets[id])
+		b.release(sp.sockets[id], sp)
 		delete(sp.sockets, id)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,6 +51,72 @@ func TestBus_Broadcast(t *testing.T) {
 			a.expect(b, "/x")
 		})
 	}
+}
+
+// The channel of the namespace /a#b is that of the room b of /a. Each gets what is its own, whichever
+// came first, and the one that stays keeps it.
+func TestBus_NumberSignInNames(t *testing.T) {
+	s := redistest.Start(t)
+	a, b := start(t, s, "a"), start(t, s, "b")
+	c := s.Client()
+	toRoom := broadcast("/a", "room")
+	toRoom.Rooms = []string{"b"}
+	payload, err := wire.AppendBroadcast(nil, wire.Node, "emitter", toRoom) // as others publish it
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(want ...string) {
+		t.Helper()
+		if err := c.Publish(t.Context(), "socket.io#/a#b#", payload).Err(); err != nil {
+			t.Fatal(err)
+		}
+		a.publish(broadcast("/a#b", "ns"))
+		a.publish(broadcast("/z", "mark"))
+		got := b.messages(len(want) + 1)
+		slices.Sort(got)
+		if want = append(want, `0 /z 2/z,["mark"]`); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		b.forget()
+	}
+	b.enter("/z")
+	for _, nsFirst := range []bool{true, false} {
+		b.enter("/a")
+		if nsFirst {
+			b.enter("/a#b")
+		}
+		b.wait(b.EnterRoom("/a", "b"))
+		b.enter("/a#b")
+		check(`0 /a to:[b] 2/a,["room"]`, `0 /a#b 2/a#b,["ns"]`)
+		if nsFirst {
+			b.Leave("/a#b")
+			check(`0 /a to:[b] 2/a,["room"]`)
+		} else {
+			b.Leave("/a")
+			check(`0 /a#b 2/a#b,["ns"]`)
+		}
+		b.Leave("/a")
+		b.Leave("/a#b")
+	}
+	eventually(t, "all left", func() bool { return b.Stats().Subscriptions == 5 })
+}
+
+// Redis's confirmation is waited for, not only that it was asked.
+func TestBus_WaitsForConfirmation(t *testing.T) {
+	s := redistest.Start(t)
+	b := start(t, s, "b")
+	eventually(t, "connected", b.Connected)
+	s.Pause()
+	wait := b.Enter("/x")
+	eventually(t, "asked", func() bool { return b.Stats().SubscribeCommands == 2 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := wait(ctx)
+	s.Continue()
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want the end of the context", err)
+	}
+	b.wait(wait)
 }
 
 // A node that does not tell of its sockets gets every broadcast to rooms, or those to a socket

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,12 +24,17 @@ const (
 type sub struct {
 	channel string
 	kind    chanKind
-	space   *space // nil for probes, and answers that are awaited without having entered
-	refs    int    // wanted if more than 0
 	state   subState
 	dirty   bool          // in Bus.dirty
 	changed chan struct{} // closed at the next change, nil if nobody waits
+	// owners are those who want it, each as often as it does; nil is a probe or a question. There
+	// are several where a room is called as a socket, and where a # in a name makes the channel
+	// of /a#b that of the room b of /a.
+	owners []*space
 }
+
+// wanted says whether anybody wants the channel. Bus.mu must be held.
+func (s *sub) wanted() bool { return len(s.owners) > 0 }
 
 // subState is what Redis was told last over the present connection.
 type subState uint8
@@ -59,18 +65,17 @@ func (b *Bus) retain(channel string, kind chanKind, sp *space) *sub {
 		b.subs[channel] = s
 	}
 	s.kind = kind
-	if sp != nil {
-		s.space = sp
-	}
-	s.refs++
+	s.owners = append(s.owners, sp)
 	b.touch(s)
 	return s
 }
 
 // release wants a channel once less. b.mu must be held.
-func (b *Bus) release(s *sub) {
-	if s.refs--; s.refs == 0 {
-		s.space = nil
+func (b *Bus) release(s *sub, sp *space) {
+	i := slices.Index(s.owners, sp)
+	s.owners = slices.Delete(s.owners, i, i+1)
+	if !s.wanted() {
+		s.owners = nil
 		s.notify()
 		b.touch(s)
 	}
@@ -80,12 +85,12 @@ func (b *Bus) release(s *sub) {
 func (b *Bus) touch(s *sub) {
 	if b.link == nil {
 		// Everything wanted is asked for when a connection begins.
-		if s.refs == 0 && b.subs[s.channel] == s {
+		if !s.wanted() && b.subs[s.channel] == s {
 			delete(b.subs, s.channel)
 		}
 		return
 	}
-	if !s.dirty && (s.refs > 0) != (s.state == subOn) {
+	if !s.dirty && s.wanted() != (s.state == subOn) {
 		s.dirty = true
 		b.dirty = append(b.dirty, s)
 		signal(b.wake)
@@ -112,7 +117,7 @@ func signal(c chan struct{}) {
 func (b *Bus) await(ctx context.Context, s *sub, unlessDown bool) error {
 	for {
 		b.mu.Lock()
-		if s.refs == 0 {
+		if !s.wanted() {
 			b.mu.Unlock()
 			return ErrLeft
 		}
@@ -225,7 +230,7 @@ func (b *Bus) end() (wasUp bool) {
 	for _, s := range b.subs {
 		s.state, s.dirty = subOff, false
 		s.notify()
-		if s.refs == 0 {
+		if !s.wanted() {
 			delete(b.subs, s.channel)
 		}
 	}
@@ -290,13 +295,13 @@ func (b *Bus) nextBatch(l *link) (on, off []string, ready bool) {
 		s := b.dirty[n]
 		s.dirty = false
 		switch {
-		case s.refs > 0 && s.state == subOff:
+		case s.wanted() && s.state == subOff:
 			s.state = subAsked
 			on = append(on, s.channel)
-		case s.refs == 0 && s.state == subOn:
+		case !s.wanted() && s.state == subOn:
 			s.state = subEnding
 			off = append(off, s.channel)
-		case s.refs == 0 && s.state == subOff && b.subs[s.channel] == s:
+		case !s.wanted() && s.state == subOff && b.subs[s.channel] == s:
 			delete(b.subs, s.channel)
 		}
 	}
@@ -329,7 +334,7 @@ func (b *Bus) confirm(l *link, channel []byte, on bool) {
 	} else {
 		s.state = subOff
 		b.confirmed.Add(-1)
-		if s.refs == 0 && !s.dirty {
+		if !s.wanted() && !s.dirty {
 			delete(b.subs, s.channel)
 		}
 	}
@@ -365,11 +370,17 @@ func (b *Bus) read(l *link) error {
 func (b *Bus) route(channel, payload []byte) {
 	b.mu.Lock()
 	s := b.subs[string(channel)]
-	if s == nil || s.refs == 0 {
+	if s == nil || !s.wanted() {
 		b.mu.Unlock()
 		return // on its way as the channel was given up
 	}
-	kind, sp := s.kind, s.space
+	kind, sp := s.kind, s.owners[0]
+	var others []*space
+	for _, o := range s.owners[1:] {
+		if o != sp && !slices.Contains(others, o) {
+			others = append(others, o)
+		}
+	}
 	b.mu.Unlock()
 	switch {
 	case kind == chanProbe:
@@ -380,5 +391,8 @@ func (b *Bus) route(channel, payload []byte) {
 		// A question of ours: we are one of those counted, and have nothing to say.
 	case sp != nil:
 		sp.data.push(received{kind, payload}, len(payload))
+		for _, o := range others { // each takes what is for it
+			o.data.push(received{kind, payload}, len(payload))
+		}
 	}
 }

@@ -284,6 +284,14 @@ func TestDecodeBroadcast_Refuses(t *testing.T) {
 	}
 }
 
+// The decoder looks at the depth itself: a payload of arrays only would use up the stack.
+func TestToJSON_Depth(t *testing.T) {
+	in := []byte(strings.Repeat("\x91", 1<<20) + "\x01")
+	if _, _, err := toJSON(in, false, 1<<30); !errors.Is(err, ErrTooDeep) {
+		t.Errorf("%v, want ErrTooDeep", err)
+	}
+}
+
 // A byte of msgpack can be many of JSON: the limit holds for what comes out.
 func TestBroadcastMessage_Bounded(t *testing.T) {
 	for name, element := range map[string]string{"nil": "c0", "empty binary": "c400", "control": "a100"} {
