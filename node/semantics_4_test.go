@@ -216,7 +216,8 @@ func TestSemantics_4_4_Order(t *testing.T) {
 	if got := found(headings, srv.page("")); !slices.Equal(got, want) {
 		t.Errorf("page: %q, want %q", got, want)
 	}
-	// Page by page, the order is the same and nothing is left out or twice.
+	// For programs the order is that of the bytes, in which Redis pages; page by
+	// page, nothing is left out or twice.
 	var got []string
 	for after, pages := "", 0; pages < 10; pages++ {
 		rep := srv.report("?limit=2&after="+after, "")
@@ -225,8 +226,8 @@ func TestSemantics_4_4_Order(t *testing.T) {
 			break
 		}
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("pages: %q, want %q", got, want)
+	if inBytes := slices.Sorted(slices.Values(want)); !slices.Equal(got, inBytes) {
+		t.Errorf("pages: %q, want %q", got, inBytes)
 	}
 	for _, limit := range []string{"0", "-1", "x", "10001", "99999999999999999999"} {
 		if res, _ := srv.get("/socket.io/status.json?limit="+limit, ""); res.StatusCode != http.StatusBadRequest {
@@ -258,8 +259,9 @@ func TestSemantics_4_5_SeenFromTheMainHost(t *testing.T) {
 	if got := found(headings, page); !slices.Equal(got, want) {
 		t.Errorf("namespaces %q, want %q", got, want)
 	}
-	if got := fullNames(srv.report("", "main.com")); !slices.Equal(got, want) {
-		t.Errorf("status.json: %q, want %q", got, want)
+	inBytes := slices.Sorted(slices.Values(want))
+	if got := fullNames(srv.report("", "main.com")); !slices.Equal(got, inBytes) {
+		t.Errorf("status.json: %q, want %q", got, inBytes)
 	}
 }
 

@@ -66,7 +66,9 @@ func (s *Server) collect(q status.Query, host string, detailed bool) *status.Rep
 		Redis: status.Redis{OK: true}, Lease: status.Lease{Holder: s.opts.NodeID},
 		Namespaces: []status.Namespace{},
 	}
-	for _, ns := range s.registry.Namespaces() {
+	all := s.registry.Namespaces()
+	slices.SortFunc(all, func(a, b *namespace.Namespace) int { return strings.Compare(a.FullName(), b.FullName()) })
+	for _, ns := range all {
 		info := ns.Info()
 		self.Sockets += info.Sockets
 		if info.Sockets > 0 {

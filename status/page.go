@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
 )
 
 //go:embed page.html
@@ -39,6 +42,11 @@ const contentPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri '
 // Write answers with the page. All names in it are escaped: those of
 // namespaces, rooms and hosts are what clients chose.
 func (v View) Write(w http.ResponseWriter) error {
+	r := *v.Report
+	r.Namespaces = slices.SortedStableFunc(slices.Values(r.Namespaces), func(a, b Namespace) int {
+		return namespace.CompareFullNames(a.FullName, b.FullName)
+	})
+	v.Report = &r
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")

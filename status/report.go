@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/dynamicio/dynamicio/namespace"
 )
 
 // Report is status.json. Its field names are a contract with programs.
@@ -19,7 +17,7 @@ type Report struct {
 	Lease      Lease       `json:"lease"`
 	Nodes      []Node      `json:"nodes"`
 	Totals     Totals      `json:"totals"`
-	Namespaces []Namespace `json:"namespaces"` // in the order of namespace.CompareFullNames
+	Namespaces []Namespace `json:"namespaces"` // by full name, in byte order, as Redis pages
 	Next       string      `json:"next"`       // the cursor of the next page; empty on the last
 	Missing    []string    `json:"missing,omitempty"`
 }
@@ -134,7 +132,7 @@ func ParseQuery(r *http.Request) (Query, error) {
 // Page reports whether a full name belongs on the page asked for, so far as
 // order goes: it comes after the cursor.
 func (q Query) Page(full string) bool {
-	return q.After == "" || namespace.CompareFullNames(full, q.After) > 0
+	return full > q.After
 }
 
 // WriteJSON answers with the report.
