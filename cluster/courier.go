@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/dynamicio/dynamicio/namespace"
 )
 
@@ -62,8 +60,8 @@ func (m *Member) register() (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = m.assert(m.ctx, s); err == nil {
-		err = s.Heartbeat(m.ctx, m.beat())
+	if err = m.assert(m.ctx, s, false); err == nil {
+		err = s.Heartbeat(m.ctx, m.beat(true))
 	}
 	if err != nil {
 		s.Close()
@@ -84,8 +82,9 @@ func (m *Member) away() {
 	m.session, m.since = nil, time.Now()
 }
 
-func (m *Member) beat() Beat {
-	b := Beat{Done: true, Draining: m.draining.Load()}
+// beat is what a heartbeat says; done: all that the node has is asserted.
+func (m *Member) beat(done bool) Beat {
+	b := Beat{Done: done, Draining: m.draining.Load()}
 	if m.opts.Info != nil {
 		b.Address = m.opts.Info().Address // known once the node listens
 	}
@@ -95,11 +94,23 @@ func (m *Member) beat() Beat {
 	return b
 }
 
+// beatEvery lets three heartbeats fit in a node TTL; the status page wants one a second.
+func (m *Member) beatEvery() time.Duration { return min(time.Second, m.dir.NodeTTL()/4) }
+
+// keepAlive sends a heartbeat if the last one is a while ago. Whoever has many batches to
+// send calls it in between: the time they take together may be more than a node TTL.
+func (m *Member) keepAlive(ctx context.Context, s *Session, done bool) error {
+	if s.sinceBeat() < m.beatEvery() {
+		return nil
+	}
+	return s.Heartbeat(ctx, m.beat(done))
+}
+
 // serve works over a session until it ends. The error says why.
 func (m *Member) serve(s *Session) error {
-	// Three heartbeats fit in a node TTL; the status page wants one a second.
-	beat := time.NewTicker(min(time.Second, m.dir.NodeTTL()/4))
+	beat := time.NewTicker(m.beatEvery())
 	defer beat.Stop()
+	said := false // that the node drains
 	compare := time.NewTicker(compareEvery)
 	defer compare.Stop()
 	for {
@@ -113,12 +124,16 @@ func (m *Member) serve(s *Session) error {
 		case <-s.Ended():
 			return s.Err()
 		case <-m.wake:
+			if m.draining.Load() && !said { // on the status page at once
+				said = true
+				err = s.Heartbeat(m.ctx, m.beat())
+			}
 		case <-compare.C:
-			err = m.assert(m.ctx, s)
+			err = m.assert(m.ctx, s, true)
 		case <-m.compare:
-			err = m.assert(m.ctx, s)
+			err = m.assert(m.ctx, s, true)
 		case <-beat.C:
-			if err = s.Heartbeat(m.ctx, m.beat()); err == nil {
+			if err = s.Heartbeat(m.ctx, m.beat(true)); err == nil {
 				err = m.count(m.ctx, s)
 			}
 		}
@@ -162,6 +177,9 @@ func (m *Member) tell(ctx context.Context, s *Session) error {
 			return err
 		}
 		m.take(s, ops, asked)
+		if err := m.keepAlive(ctx, s, true); err != nil {
+			return err
+		}
 	}
 }
 
@@ -177,7 +195,7 @@ func (m *Member) take(s *Session, ops []Op, asked []*entry) {
 			// let in now, and the registry sees by the epoch what stands.
 			if e.member && e.epoch != op.Epoch {
 				m.stats.Adopted++
-				news = append(news, adopt(e.fullName, op.Epoch))
+				news = append(news, m.adopted(e.fullName, op.Epoch))
 			}
 			e.epoch, e.confirmed = op.Epoch, s.Era()
 			if e.wanted {
@@ -185,30 +203,33 @@ func (m *Member) take(s *Session, ops []Op, asked []*entry) {
 				m.resolveLocked(e, op.Epoch, nil)
 			}
 		case *Leave:
-			if e.wanted || op.Epoch == e.epoch {
-				break
+			if e.wanted || m.entries[e.fullName] != e {
+				break // wanted again, or a notice was faster
 			}
-			// What we left was not there any more: a notice of its retirement was
-			// lost, or is on its way.
-			news = append(news, retire(e.fullName, e.epoch))
-			if m.entries[e.fullName] == e {
+			switch {
+			case e.epoch == 0: // its join never had an answer: there is nothing to remember
 				delete(m.entries, e.fullName)
+			case e.epoch != op.Epoch:
+				// What we left was not there any more: a notice of its retirement was
+				// lost, or is on its way.
+				news = append(news, m.retireLocked(e))
 			}
 		}
 	}
 	m.mu.Unlock()
-	m.pass(news)
+	pass(news)
 }
 
-// pass tells the registry. It must not be called under m.mu.
-func (m *Member) pass(news []told) {
+// pass tells the registry. It must not be called under Member.mu.
+func pass(news []told) {
 	for _, n := range news {
-		n(m.local)
+		n()
 	}
 }
 
-// assert asks what stands of all that the node has, in batches.
-func (m *Member) assert(ctx context.Context, s *Session) error {
+// assert asks what stands of all that the node has, in batches. done: it has been
+// asked before over this session, and a lost notice is all that can come out.
+func (m *Member) assert(ctx context.Context, s *Session, done bool) error {
 	m.mu.Lock()
 	all := make([]*entry, 0, len(m.entries))
 	for _, e := range m.entries {
@@ -220,6 +241,9 @@ func (m *Member) assert(ctx context.Context, s *Session) error {
 	for len(all) > 0 {
 		n := min(len(all), batch)
 		if err := m.assertSome(ctx, s, all[:n]); err != nil {
+			return err
+		}
+		if err := m.keepAlive(ctx, s, done); err != nil {
 			return err
 		}
 		all = all[n:]
@@ -258,7 +282,7 @@ func (m *Member) assertSome(ctx context.Context, s *Session, some []*entry) erro
 		news = m.assertedLocked(s, a, e, news)
 	}
 	m.mu.Unlock()
-	m.pass(news)
+	pass(news)
 	return nil
 }
 
@@ -273,14 +297,12 @@ func (m *Member) assertedLocked(s *Session, a *Assert, e *entry, news []told) []
 		// and the registry sets up anew if that is another incarnation.
 		m.markLocked(e)
 	case expired:
-		delete(m.entries, e.fullName)
-		e.epoch = 0
-		news = append(news, retire(e.fullName, old))
+		news = append(news, m.retireLocked(e))
 	default:
 		e.epoch, e.confirmed = a.Current, s.Era()
 		if a.Current != old {
 			m.stats.Adopted++
-			news = append(news, adopt(e.fullName, a.Current))
+			news = append(news, m.adopted(e.fullName, a.Current))
 		}
 		if a.Occupied && !e.wanted {
 			m.markLocked(e) // the last socket left meanwhile
@@ -321,34 +343,4 @@ func permanence(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
-}
-
-// listen passes the notices of the control channel on. A subscription that
-// breaks is made again by the client; what was said meanwhile comparing finds out.
-func (m *Member) listen() {
-	sub := m.client.Subscribe(m.ctx, m.dir.ControlChannel(), m.leaseChannel())
-	// Receive does not end with its context while it waits for Redis.
-	stop := context.AfterFunc(m.ctx, func() { _ = sub.Close() })
-	defer stop()
-	for m.ctx.Err() == nil {
-		msg, err := sub.Receive(m.ctx)
-		if err != nil {
-			select {
-			case <-m.ctx.Done():
-			case <-time.After(minPause):
-			}
-			continue
-		}
-		switch msg := msg.(type) {
-		case *redis.Subscription:
-			signal(m.compare) // nothing was heard until now
-			signal(m.decide)
-		case *redis.Message:
-			if msg.Channel != m.dir.ControlChannel() {
-				signal(m.released)
-			} else if n, ok := ParseNotice(msg.Payload); ok {
-				m.notice(n)
-			}
-		}
-	}
 }

@@ -125,12 +125,16 @@ func (h *holding) look(held *lease.Held, s *Session, evict bool) (time.Duration,
 		return 0, err
 	}
 	if len(d.Retired) > 0 {
-		h.member.mu.Lock()
-		h.member.stats.Decided += int64(len(d.Retired))
-		h.member.mu.Unlock()
-		for _, r := range d.Retired {
-			h.member.local.Retired(r.FullName, r.Epoch)
-		}
+		m := h.member
+		m.mu.Lock()
+		m.stats.Decided += int64(len(d.Retired))
+		m.mu.Unlock()
+		// The user's hooks: the cluster does not wait for them.
+		m.calls.Go(func() {
+			for _, r := range d.Retired {
+				m.local.Retired(r.FullName, r.Epoch)
+			}
+		})
 	}
 	return d.Wait, nil
 }

@@ -37,7 +37,8 @@ type MemberOptions struct {
 // Member keeps a node's part in the directory: it registers, asserts, joins
 // and leaves over one session after the other, campaigns for the lease and
 // decides retirements while it holds it. It owns three goroutines, which run
-// from Start to Close. Its methods may be called from any goroutine.
+// from Start to Close, and a short one for each call that ends in callbacks of the
+// user. Its methods may be called from any goroutine.
 type Member struct {
 	dir    *Directory
 	client redis.UniversalClient
@@ -48,7 +49,8 @@ type Member struct {
 
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
-	work   sync.WaitGroup
+	work   sync.WaitGroup // carry, listen and hold.run
+	calls  sync.WaitGroup // expiries and retirements that the registry is being told of
 
 	wake     chan struct{} // holds a token when the courier has something to do
 	compare  chan struct{} // holds a token when notices may have been lost
@@ -128,7 +130,8 @@ func (m *Member) Drain() {
 }
 
 // Close leaves the cluster: what the node still has to tell is told, within
-// ctx, then the node is gone from the directory.
+// ctx, then the node is gone from the directory. Callbacks under way are waited for,
+// within ctx, too.
 func (m *Member) Close(ctx context.Context) error {
 	m.cancel()
 	m.work.Wait()
@@ -136,12 +139,22 @@ func (m *Member) Close(ctx context.Context) error {
 	s := m.session
 	m.session = nil
 	m.mu.Unlock()
-	if s == nil {
-		return nil
+	var err error
+	if s != nil {
+		err = errors.Join(m.tell(ctx, s), s.Deregister(ctx))
+		s.Close()
 	}
-	defer s.Close()
-	err := m.tell(ctx, s)
-	return errors.Join(err, s.Deregister(ctx))
+	called := make(chan struct{})
+	go func() { // ends when the last callback has returned
+		defer close(called)
+		m.calls.Wait()
+	}()
+	select {
+	case <-called:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("cluster: callbacks still running: %w", context.Cause(ctx)))
+	}
 }
 
 // poke wakes the courier.
@@ -273,33 +286,36 @@ func (m *Member) resolveLocked(e *entry, epoch uint64, err error) {
 }
 
 // told is what the registry has to hear; it is called without the lock.
-type told func(namespace.Local)
+type told func()
 
-func retire(fullName string, epoch uint64) told {
-	return func(l namespace.Local) { l.Retire(fullName, epoch) }
+// retireLocked forgets an incarnation and says so to the registry. That runs the user's
+// callbacks, which may take long: neither the heartbeat nor other notices wait
+// for them. m.mu must be held.
+func (m *Member) retireLocked(e *entry) told {
+	fullName, epoch := e.fullName, e.epoch
+	delete(m.entries, fullName)
+	e.epoch = 0
+	return func() { m.calls.Go(func() { m.local.Retire(fullName, epoch) }) }
 }
 
-func adopt(fullName string, epoch uint64) told {
-	return func(l namespace.Local) { l.Adopt(fullName, epoch) }
+// adopted says that an incarnation goes on under another epoch.
+func (m *Member) adopted(fullName string, epoch uint64) told {
+	return func() { m.local.Adopt(fullName, epoch) }
 }
 
 // notice handles what the control channel says.
 func (m *Member) notice(n Notice) {
 	switch n.Kind {
 	case NoticeRetired:
+		var news []told
 		m.mu.Lock()
-		e := m.entries[n.Name]
-		gone := e != nil && e.epoch == n.Number && !e.wanted
-		if gone {
-			delete(m.entries, n.Name) // a leave not told yet has nothing to tell any more
-			e.epoch = 0
+		// Where the node wants the namespace, the join under way or the next
+		// assertion finds out what stands. A leave not told yet has nothing to tell any more.
+		if e := m.entries[n.Name]; e != nil && e.epoch == n.Number && !e.wanted {
+			news = append(news, m.retireLocked(e))
 		}
 		m.mu.Unlock()
-		// Where the node wants the namespace, the join under way or the next
-		// assertion finds out what stands.
-		if gone {
-			m.local.Retire(n.Name, n.Number)
-		}
+		pass(news)
 	case NoticeDue, NoticeGone, NoticeAsserted:
 		signal(m.decide)
 	}

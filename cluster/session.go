@@ -60,6 +60,13 @@ func (s *Session) Fresh() bool {
 	return s.err == nil && time.Since(s.beat) < s.dir.opts.NodeTTL
 }
 
+// sinceBeat is how long ago the last successful heartbeat was sent.
+func (s *Session) sinceBeat() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.beat)
+}
+
 // Close ends the session on this side and closes its connection. In Redis it stands until it
 // is replaced, deregistered or evicted.
 func (s *Session) Close() {
