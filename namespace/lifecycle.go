@@ -174,6 +174,9 @@ func (r *Registry) joined(ns *Namespace, call *joinCall, epoch uint64, err error
 		return nil, call.err
 	}
 	ns.membership = memberIn
+	// Epochs only grow, so a lower one is old news: while this answer was on its
+	// way, the incarnation was adopted under the one that it has.
+	epoch = max(epoch, ns.epoch)
 	defer close(call.done)
 	if ns.epoch == epoch || ns.epoch == 0 || ns.permanent {
 		ns.epoch, ns.emptied, ns.notice = epoch, time.Time{}, 0
