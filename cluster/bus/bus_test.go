@@ -390,6 +390,9 @@ func TestBus_FiveThousandNamespaces(t *testing.T) {
 	}
 	b.enter("/0")
 	few := measure()
+	for range 2 {
+		few = min(few, measure())
+	}
 	connections := len(clients(t, c, "dynamicio:"))
 	start := time.Now()
 	waits := make([]func(context.Context) error, 0, 5000)
@@ -401,6 +404,9 @@ func TestBus_FiveThousandNamespaces(t *testing.T) {
 	}
 	took := time.Since(start)
 	many := measure()
+	for range 2 { // the best of three: Redis's tables grow in the background, and the machine is shared
+		many = min(many, measure())
+	}
 	if n := len(clients(t, c, "dynamicio:")); n != connections || n != 4 {
 		t.Errorf("%d connections with 5,000 namespaces, %d with one, want 4", n, connections)
 	}
@@ -408,7 +414,7 @@ func TestBus_FiveThousandNamespaces(t *testing.T) {
 		t.Errorf("%d patterns, %v", n, err)
 	}
 	// A pattern for each namespace made it two hundred times as dear; the bound leaves room for a busy machine.
-	if many > 5*few+5 {
+	if many > 2*few+1 {
 		t.Errorf("PUBLISH takes %.1f us with 5,000 namespaces, %.1f with one", many, few)
 	}
 	t.Logf("PUBLISH %.2f us with one namespace, %.2f with 5,000; entered in %v (%.0f/s), %d commands",

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"time"
@@ -325,6 +326,8 @@ func eventFrame(name string, array []byte, attachments [][]byte) (*frame.Frame, 
 	}
 	var event string
 	switch c := args.At(0).JSON(); {
+	case args.Len() > 0 && c[0] == '"' && bytes.IndexByte(c, '\\') < 0:
+		event = string(c[1 : len(c)-1])
 	case args.Len() > 0 && c[0] == '"':
 		err = args.At(0).Bind(&event)
 	case args.Len() > 0 && (c[0] == '-' || '0' <= c[0] && c[0] <= '9'):

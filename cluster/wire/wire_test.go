@@ -221,6 +221,7 @@ func TestDecodeBroadcast_AllForms(t *testing.T) {
 			`51-/ns,["hi",{"_placeholder":true,"num":0}] <010203>`},
 		{"not UTF-8, control", `93 a175 83 a474797065 02 a464617461 92 a26869 a4 ff 00 0a 22 a36e7370 a32f6e73` + opts, `2/ns,["hi","` + "\ufffd" + `\u0000\n\""]`},
 		{"infinite", `93 a175 83 a474797065 02 a464617461 93 a26869 cb7ff0000000000000 cb8000000000000000 a36e7370 a32f6e73` + opts, `2/ns,["hi",null,0]`},
+		{"name to be escaped", `93 a175 83 a474797065 02 a464617461 91 a3612262 a36e7370 a32f6e73` + opts, `2/ns,["a\"b"]`},
 		{"numeric name", `93 a175 83 a474797065 02 a464617461 91 07 a36e7370 a32f6e73` + opts, `2/ns,["7"]`},
 	}
 	for _, tt := range tests {
