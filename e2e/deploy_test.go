@@ -312,7 +312,7 @@ func TestDockerfile_Builds(t *testing.T) {
 		}
 	}
 	out, err := exec.CommandContext(t.Context(), bin, "version").CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(out), "dynamicio ") {
+	if err != nil || !strings.HasPrefix(string(out), "dynamicio v1.2.3, commit abc,") {
 		t.Errorf("version: %s %v", out, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/dynamicio/dynamicio/node/client"
@@ -53,7 +54,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"code":3,"message":"Bad request"}`)
 		return
 	}
+	if s.opts.TrustProxy {
+		r = behindProxy(r)
+	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// behindProxy returns the request as it came to the proxy: from the address
+// that the proxy has added last to X-Forwarded-For.
+func behindProxy(r *http.Request) *http.Request {
+	hops := r.Header.Values("X-Forwarded-For")
+	if len(hops) == 0 {
+		return r
+	}
+	last := hops[len(hops)-1]
+	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	addr, err := netip.ParseAddr(last)
+	if err != nil {
+		return r
+	}
+	forwarded := *r
+	forwarded.RemoteAddr = netip.AddrPortFrom(addr, 0).String()
+	return &forwarded
 }
 
 // guarded lets those in who may see the status. Where nobody may, there is

@@ -71,6 +71,10 @@ type Options struct {
 	// Cookie is the template of a cookie that carries the session id, for
 	// sticky load balancing. Default none.
 	Cookie *http.Cookie
+	// TrustProxy takes a client's address from the last entry of
+	// X-Forwarded-For, which a proxy in front must set: otherwise clients could
+	// choose the address that the limits and the status page know them by.
+	TrustProxy bool
 	// DisableClient stops serving the JavaScript client under Path.
 	DisableClient bool
 

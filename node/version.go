@@ -1,16 +1,21 @@
 package node
 
 import (
+	"cmp"
 	"runtime/debug"
 	"sync"
 )
 
+// linkedVersion and linkedCommit are set by the linker where the build sees no
+// version control (deploy/Dockerfile); empty otherwise.
+var linkedVersion, linkedCommit string
+
 // Version is the version of this program or of the module it was built from;
 // "devel" where the build did not record one.
-func Version() string { return version().module }
+func Version() string { return cmp.Or(linkedVersion, version().module) }
 
 // Commit is the version control revision the program was built from, or empty.
-func Commit() string { return version().commit }
+func Commit() string { return cmp.Or(linkedCommit, version().commit) }
 
 type buildVersion struct{ module, commit string }
 

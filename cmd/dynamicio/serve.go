@@ -65,6 +65,7 @@ acknowledgement if the client wants one:
 	flags.BoolVar(&o.PublicStatus, "public-status", false, "show the status page to everybody")
 	flags.StringVar(&o.StatusToken, "status-token", "", "show the status page to those who present this token")
 	flags.StringArrayVar(&o.Origins, "cors-origin", nil, `origin whose pages may connect from another host, "*" for all; repeatable`)
+	flags.BoolVar(&o.TrustProxy, "trust-proxy", false, "take clients' addresses from X-Forwarded-For, which a proxy in front must set")
 	flags.DurationVar(&o.PingInterval, "ping-interval", 25*time.Second, "time between heartbeats")
 	flags.DurationVar(&o.PingTimeout, "ping-timeout", 20*time.Second, "time a client has to answer one")
 	flags.IntVar(&o.MaxPayload, "max-payload", 1_000_000, "largest message of a client, in bytes")
