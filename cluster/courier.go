@@ -126,7 +126,7 @@ func (m *Member) serve(s *Session) error {
 		case <-m.wake:
 			if m.draining.Load() && !said { // on the status page at once
 				said = true
-				err = s.Heartbeat(m.ctx, m.beat())
+				err = s.Heartbeat(m.ctx, m.beat(true))
 			}
 		case <-compare.C:
 			err = m.assert(m.ctx, s, true)
