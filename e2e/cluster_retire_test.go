@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Two nodes hold a namespace, a third does not. It retires when it is empty
+// everywhere, on time; a client within the time keeps it; one afterwards begins anew.
+func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
+	t.Parallel()
+	const retirement, tolerance = time.Second, 300 * time.Millisecond
+	c := startNodes(t, 3, retirement)
+	n1, n2, n3 := c.all[0], c.all[1], c.all[2]
+	const name = "/x"
+
+	a, b := c.join(n1, name), c.join(n2, name)
+	if a.in.Epoch != b.in.Epoch || a.in.ID == b.in.ID {
+		t.Fatalf("two nodes are in %+v and %+v", a.in, b.in)
+	}
+	c.hears(a, b)
+	a.leave()
+	time.Sleep(retirement + 2*tolerance)
+	if l := c.life(n1, name); l.Expiries != 0 {
+		t.Fatalf("%+v, while a client is in it on another node", l)
+	}
+
+	// Within the time: it goes on, on a node that had it and on one that had not.
+	b.leave()
+	time.Sleep(retirement / 2)
+	d := c.join(n3, name)
+	if d.in.Epoch != a.in.Epoch {
+		t.Errorf("after %v a client is in epoch %d, want %d", retirement/2, d.in.Epoch, a.in.Epoch)
+	}
+	time.Sleep(retirement + tolerance)
+	e := c.join(n1, name)
+	if e.in.Epoch != a.in.Epoch || e.in.ID != a.in.ID {
+		t.Errorf("while occupied a client is in %+v, want %+v", e.in, a.in)
+	}
+	e.leave()
+
+	// Empty everywhere: never early; and not late, of which a loaded machine has three tries.
+	var late time.Duration
+	last, epoch := d, a.in.Epoch
+	for range 3 {
+		left := time.Now()
+		last.leave()
+		c.gone(patience, name, c.all...)
+		var first, final int64
+		for _, n := range c.all {
+			l := c.life(n, name)
+			for _, at := range l.Expired {
+				final = max(final, at)
+			}
+			for _, r := range l.Retirements {
+				if r.Epoch == epoch {
+					first = r.At
+				}
+			}
+		}
+		if took := time.UnixMicro(first).Sub(left); took < retirement {
+			t.Errorf("retired %v after the last client left, want %v", took, retirement)
+		}
+		late = time.UnixMicro(final).Sub(left) - retirement
+		next := c.join(n2, name)
+		if next.in.Epoch <= epoch || next.in.ID == last.in.ID {
+			t.Errorf("after retirement a client is in %+v, want a higher epoch than %d", next.in, epoch)
+		}
+		last, epoch = next, next.in.Epoch
+		if late <= tolerance {
+			break
+		}
+	}
+	if late > tolerance {
+		t.Errorf("gone everywhere %v after its time, want %v at most", late, tolerance)
+	}
+	t.Logf("gone everywhere %v after its time", late)
+	last.leave()
+	c.gone(patience, name, c.all...)
+	c.judge(c.all)
+}
+
+// A namespace of the cluster is there for all hosts' clients of all nodes, and a
+// node that has none of them does not pay for it.
+func TestCluster_NodeLeavesTheStatusAtOnce(t *testing.T) {
+	t.Parallel()
+	c := startNodes(t, 3, time.Second)
+	leaver, other := c.all[0], c.all[1]
+	stays, goes := c.join(other, "/x"), c.join(leaver, "/x")
+	only := c.join(leaver, "/only")
+	c.hears(stays, goes)
+	before := time.Now()
+	leaver.terminate()
+	exited := time.Since(before)
+	c.eventually(time.Second, "the node that left is off the status", func() error {
+		ids, err := other.statusNodes()
+		if err == nil && slices.Contains(ids, leaver.id) {
+			err = fmt.Errorf("it has %v", ids)
+		}
+		return err
+	})
+	t.Logf("ended %v after SIGTERM, off the status %v after it", exited, time.Since(before))
+	if took := time.Since(before); took > 5*time.Second {
+		t.Errorf("off the status %v after SIGTERM", took)
+	}
+	for _, m := range []*member{goes, only} {
+		m.leave() // its connection was closed, and it knows
+	}
+	c.inside(stays)
+	// Clients come back through other nodes, into what they left.
+	back := c.join(c.all[2], "/x")
+	if back.in.Epoch != stays.in.Epoch {
+		t.Errorf("back in epoch %d, want %d", back.in.Epoch, stays.in.Epoch)
+	}
+	c.hears(stays, back)
+	// What only that node had is empty, and retires.
+	c.gone(10*time.Second, "/only", c.all[1], c.all[2])
+	c.judge(c.others(leaver))
+}
