@@ -92,6 +92,11 @@ func (c *Cluster) Drain() { c.member.Drain() }
 // to say is said, within ctx.
 func (c *Cluster) Close(ctx context.Context) error {
 	err := c.member.Close(ctx)
+	if !c.bus.Connected() { // what waits for a Redis that is away would keep the node from stopping
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, awayGrace)
+		defer cancel()
+	}
 	c.bus.Close(ctx)
 	return errors.Join(err, c.client.Close())
 }
@@ -174,6 +179,12 @@ func (c *Cluster) EnterRoom(fullName, room string) func(context.Context) error {
 
 // LeaveRoom implements [namespace.Cluster].
 func (c *Cluster) LeaveRoom(fullName, room string) { c.bus.LeaveRoom(fullName, room) }
+
+// SocketEntered implements [namespace.Cluster].
+func (c *Cluster) SocketEntered(fullName, id string) { c.bus.SocketEntered(fullName, id) }
+
+// SocketLeft implements [namespace.Cluster].
+func (c *Cluster) SocketLeft(fullName, id string) { c.bus.SocketLeft(fullName, id) }
 
 // Publish implements [namespace.Cluster].
 func (c *Cluster) Publish(m *namespace.Message) error { return c.bus.Publish(m) }

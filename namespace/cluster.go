@@ -29,7 +29,7 @@ type Conn interface {
 // other nodes. [NewSolo] is the one of a single node; package cluster
 // implements it over Redis.
 //
-// Join, Leave, EnterRoom and LeaveRoom are called in the order of what they
+// The methods that announce something are called in the order of what they
 // announce, under locks: they only enqueue, and never block or call back. For
 // one namespace they take effect in the order of the calls.
 type Cluster interface {
@@ -51,6 +51,12 @@ type Cluster interface {
 	EnterRoom(fullName, room string) (wait func(context.Context) error)
 	// LeaveRoom announces that the last socket left the room.
 	LeaveRoom(fullName, room string)
+	// SocketEntered announces a socket that is about to be in the namespace, and
+	// its own room with it, for which nobody waits: the nodes reach it as they
+	// reach the namespace.
+	SocketEntered(fullName, id string)
+	// SocketLeft announces that it has left.
+	SocketLeft(fullName, id string)
 	// Publish passes a message on to the other nodes. It does not wait for them.
 	Publish(m *Message) error
 	// Ask passes a message on to the other nodes and calls each, one call at a

@@ -285,6 +285,10 @@ func (n *meshNode) LeaveRoom(full, room string) {
 	delete(n.rooms, full+" "+room)
 }
 
+func (n *meshNode) SocketEntered(full, id string) { n.EnterRoom(full, id) }
+
+func (n *meshNode) SocketLeft(full, id string) { n.LeaveRoom(full, id) }
+
 func (n *meshNode) inRoom(full, room string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -18,10 +18,8 @@ func (ns *Namespace) add(s *Socket) {
 	answer := mustEncode(packet.EncodeConnect(ns.name, payload))
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
+	ns.reg.opts.Cluster.SocketEntered(ns.fullName, s.id)
 	ns.sockets[s.id] = s
-	// Nobody waits for its own room: our nodes reach it as they reach the
-	// namespace, which has been waited for.
-	ns.reg.opts.Cluster.EnterRoom(ns.fullName, s.id)
 	s.client.conn.Send(answer, frame.Flags{})
 }
 
@@ -48,9 +46,7 @@ func (ns *Namespace) remove(s *Socket) {
 	s.rooms = nil
 	if ns.sockets[s.id] == s {
 		delete(ns.sockets, s.id)
-		if ns.rooms[s.id] == nil {
-			ns.reg.opts.Cluster.LeaveRoom(ns.fullName, s.id)
-		}
+		ns.reg.opts.Cluster.SocketLeft(ns.fullName, s.id)
 	}
 }
 
@@ -61,9 +57,7 @@ func (ns *Namespace) leaveLocked(s *Socket, room string) {
 	delete(s.rooms, room)
 	if len(members) == 0 {
 		delete(ns.rooms, room)
-		if ns.sockets[room] == nil { // it is not some socket's own room as well
-			ns.reg.opts.Cluster.LeaveRoom(ns.fullName, room)
-		}
+		ns.reg.opts.Cluster.LeaveRoom(ns.fullName, room)
 	}
 }
 

@@ -120,6 +120,12 @@ func (c *Solo) EnterRoom(string, string) func(context.Context) error {
 // LeaveRoom implements [Cluster].
 func (c *Solo) LeaveRoom(string, string) {}
 
+// SocketEntered implements [Cluster].
+func (c *Solo) SocketEntered(string, string) {}
+
+// SocketLeft implements [Cluster].
+func (c *Solo) SocketLeft(string, string) {}
+
 // Publish implements [Cluster]; there is nobody to tell.
 func (c *Solo) Publish(*Message) error { return nil }
 

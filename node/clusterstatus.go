@@ -36,7 +36,7 @@ func (s *Server) collectCluster(ctx context.Context, q status.Query, host string
 		page, err = s.readPage(ctx, dir, q, host)
 	}
 	if err != nil {
-		s.log.Warn("status without Redis", "error", err)
+		s.log.Debug("status without Redis", "error", err)
 		rep := s.collect(q, host, detailed)
 		rep.Redis = status.Redis{}
 		rep.Lease = status.Lease{}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node"
@@ -26,15 +27,24 @@ import (
 
 // 0.1: a client joins what it asks for and nothing else; "/" of its host need not exist.
 func TestSemantics_0_1_NoImplicitMainNamespace(t *testing.T) {
-	srv := start(t, node.Options{Host: namespace.None})
-	srv.SetupNamespaceRegexp(regexp.MustCompile(`first$`), accept)
-	c := srv.connect(how{host: "a.com"})
-	c.join("/first")
-	if got := c.refused("/"); got != invalid {
-		t.Errorf("refusal of / = %s", got)
-	}
-	if srv.exists("//a.com/") || srv.Main().SocketCount() != 0 {
-		t.Error("the client was joined to a namespace that it did not ask for")
+	for _, host := range []string{"main.com", "a.com"} {
+		inBubble(t, node.Options{Host: namespace.Exact("main.com")}, func(t *testing.T, srv *testServer, _ *journal) {
+			srv.SetupNamespaceRegexp(regexp.MustCompile(`first$`), accept)
+			c := srv.connect(how{host: host})
+			synctest.Wait() // all that a connection brings about by itself has happened
+			c.wantNothing()
+			c.join("/first")
+			synctest.Wait()
+			c.wantNothing()
+			if srv.exists("//a.com/") || srv.Main().SocketCount() != 0 {
+				t.Error("the client was joined to a namespace that it did not ask for")
+			}
+			if host != "main.com" {
+				if got := c.refused("/"); got != invalid {
+					t.Errorf("refusal of / = %s", got)
+				}
+			}
+		})
 	}
 }
 

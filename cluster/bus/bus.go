@@ -109,6 +109,15 @@ func (b *Bus) Start(l namespace.Local) {
 	b.wg.Go(b.probeLoop)
 }
 
+// levelOf keeps a Redis that stays away from filling the log: the first failure
+// in a row is a warning.
+func levelOf(failures int) slog.Level {
+	if failures == 0 {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
 // Close publishes what is still queued, if Redis takes it until ctx is over (nothing is awaited if it
 // is over already), ends every wait and question with [ErrClosed], and returns when all goroutines
 // have ended; handlers of server-side events hold it up. It is called once.

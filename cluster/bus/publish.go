@@ -201,7 +201,7 @@ func (b *Bus) publishLink(l *outLink) *outLink {
 			return l
 		}
 		if b.ctx.Err() == nil {
-			b.log.Warn("bus: cannot publish", "error", err)
+			b.log.Log(b.ctx, levelOf(n), "bus: cannot publish", "attempt", n+1, "error", err)
 			b.stats.publishErrors.Add(1)
 			b.retryWait(n)
 		}

@@ -184,7 +184,7 @@ func (b *Bus) subscribe() {
 		if b.ctx.Err() != nil {
 			return
 		}
-		b.log.Warn("bus: not subscribed", "error", err)
+		b.log.Log(b.ctx, levelOf(n), "bus: not subscribed", "attempt", n+1, "error", err)
 		b.stats.subscribeErrors.Add(1)
 		b.retryWait(n)
 		n++

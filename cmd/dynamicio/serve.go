@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/dynamicio/dynamicio/namespace"
@@ -138,13 +139,27 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return nil, usagef(`--log-level is %q, must be "debug", "info", "warn" or "error"`, level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
+	var log *slog.Logger
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		log = slog.New(slog.NewTextHandler(w, opts))
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		log = slog.New(slog.NewJSONHandler(w, opts))
+	default:
+		return nil, usagef(`--log-format is %q, must be "text" or "json"`, format)
 	}
-	return nil, usagef(`--log-format is %q, must be "text" or "json"`, format)
+	redis.SetLogger(redisLog{log})
+	return log, nil
+}
+
+// redisLog takes what the Redis client says of its connections, which our own
+// log says in fewer words.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, args ...any) {
+	if l.log.Enabled(ctx, slog.LevelDebug) {
+		l.log.DebugContext(ctx, fmt.Sprintf(format, args...))
+	}
 }
 
 func serve(ctx context.Context, f serveFlags, logs io.Writer) error {
