@@ -18,6 +18,7 @@ export const { values: settings } = parseArgs({
     url: { type: "string", default: "http://127.0.0.1:8080" },
     transport: { type: "string", default: "upgrade" },
     client: { type: "string", default: "v4" },
+    peers: { type: "string", default: "{}" }, // of the interop scripts: JSON, URLs by name
     only: { type: "string", default: "" }, // by hand: cases whose name contains this
   },
 });
