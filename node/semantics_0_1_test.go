@@ -22,8 +22,7 @@ import (
 //
 // Not shown: 2.18, since Go's regular expressions keep no state between
 // matches and there is nothing to tell apart; the handler argument of 2.15,
-// since OnConnect takes its place; 5.1, since a Server needs no HTTP server
-// until it is mounted.
+// since OnConnect takes its place.
 
 // 0.1: a client joins what it asks for and nothing else; "/" of its host need not exist.
 func TestSemantics_0_1_NoImplicitMainNamespace(t *testing.T) {
