@@ -147,7 +147,8 @@ func (c *Cluster) awaitBus(ctx context.Context, subscribed func(context.Context)
 	}
 	grace := subscribeGrace
 	if !c.bus.Connected() {
-		grace = awayGrace
+		// What the directory has been away for is waited for once, not by every client.
+		grace = max(0, awayGrace-c.member.awayFor())
 	}
 	bounded, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()

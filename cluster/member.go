@@ -245,6 +245,16 @@ func (m *Member) Ready() bool {
 	return s != nil && s.Fresh()
 }
 
+// awayFor is how long the node has had no session; 0 while it has one.
+func (m *Member) awayFor() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.session != nil {
+		return 0
+	}
+	return time.Since(m.since)
+}
+
 // Stats returns the counters.
 func (m *Member) Stats() MemberStats {
 	m.mu.Lock()
