@@ -134,7 +134,7 @@ func (c *nodes) converged(want ...*clusterNode) error {
 // converge waits for converged. A new era alone takes a node TTL.
 func (c *nodes) converge(want ...*clusterNode) {
 	c.Helper()
-	c.eventually(nodeTTL+8*time.Second, "the cluster converges", func() error { return c.converged(want...) })
+	c.eventually(nodeTTL+18*time.Second, "the cluster converges", func() error { return c.converged(want...) })
 }
 
 // holder returns the node that holds the lease.

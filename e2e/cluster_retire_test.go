@@ -13,7 +13,8 @@ import (
 func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 	t.Parallel()
 	const retirement, tolerance = time.Second, 300 * time.Millisecond
-	c := startNodes(t, 3, retirement)
+	// With such a node TTL, a holder that only polled would be half a second late.
+	c := startNodes(t, 3, retirement, "-node-ttl", "6s")
 	n1, n2, n3 := c.all[0], c.all[1], c.all[2]
 	const name = "/x"
 
@@ -42,14 +43,14 @@ func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 	}
 	e.leave()
 
-	// Empty everywhere: never early; and not late, of which a loaded machine has three tries.
-	var late time.Duration
+	// Empty everywhere: never early, and hardly ever late, of which a loaded machine has three tries.
+	var late []time.Duration
 	last, epoch := d, a.in.Epoch
 	for range 3 {
 		left := time.Now()
 		last.leave()
 		c.gone(patience, name, c.all...)
-		var first, final int64
+		var decided, final int64
 		for _, n := range c.all {
 			l := c.life(n, name)
 			for _, at := range l.Expired {
@@ -57,27 +58,25 @@ func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 			}
 			for _, r := range l.Retirements {
 				if r.Epoch == epoch {
-					first = r.At
+					decided = r.At
 				}
 			}
 		}
-		if took := time.UnixMicro(first).Sub(left); took < retirement {
+		if took := time.UnixMicro(decided).Sub(left); took < retirement {
 			t.Errorf("retired %v after the last client left, want %v", took, retirement)
 		}
-		late = time.UnixMicro(final).Sub(left) - retirement
+		late = append(late, time.UnixMicro(final).Sub(left)-retirement)
 		next := c.join(n2, name)
 		if next.in.Epoch <= epoch || next.in.ID == last.in.ID {
 			t.Errorf("after retirement a client is in %+v, want a higher epoch than %d", next.in, epoch)
 		}
 		last, epoch = next, next.in.Epoch
-		if late <= tolerance {
-			break
-		}
 	}
-	if late > tolerance {
+	slices.Sort(late)
+	t.Logf("gone everywhere %v after its time", late)
+	if late[1] > tolerance {
 		t.Errorf("gone everywhere %v after its time, want %v at most", late, tolerance)
 	}
-	t.Logf("gone everywhere %v after its time", late)
 	last.leave()
 	c.gone(patience, name, c.all...)
 	c.judge(c.all)
