@@ -4,10 +4,10 @@ import { assert, fresh, run, scenario, within } from "./lib/scenario.mjs";
 import { call } from "./lib/v4.mjs";
 import { eventually, parted, Party, Peer, urls } from "./interop-peers.mjs";
 
-const ours = new Peer("ours", urls.ours, { ours: true });
-const serve = new Peer("serve", urls.serve, { ours: true }); // obeys no commands
-const node = new Peer("node", urls.node);
-const ioredis = new Peer("ioredis", urls.ioredis);
+const ours = new Peer("ours", urls.ours, "ours");
+const serve = new Peer("serve", urls.serve, "ours"); // obeys no commands
+const node = new Peer("node", urls.node, "node");
+const ioredis = new Peer("ioredis", urls.ioredis, "node");
 const everywhere = ["ours", "serve", "node", "ioredis"];
 const peers = [ours, serve, node, ioredis];
 const commanders = [ours, node, ioredis];
@@ -40,10 +40,10 @@ for (const from of commanders) {
       null, true, 0, -1, 1.5, -1e-9, 2 ** 31, 2 ** 53 - 1, -(2 ** 40), "", "höher 漢字 🙂 \u0000 \u2028 <&>",
       [], {}, [[[]]], { a: { b: [1, { c: null }] }, "": 1, __proto: "x" }, "x".repeat(70_000), Array(70_000).fill(7),
     ];
-    if (from.ours) values.push(1e300); // of which Node.js makes a 0
+    if (from.kind === "ours") values.push(1e300); // of which Node.js makes a 0
     const same = (got, what) => assert.deepEqual(got, values, what);
-    await p.heard(from, { args: values }, everywhere, same);
-    await p.heard(from, { args: values, rooms: ["all"] }, everywhere, same);
+    await p.heard(from, { args: values }, everywhere, { check: same });
+    await p.heard(from, { args: values, rooms: ["all"] }, everywhere, { check: same });
     for (const size of [0, 1, 300, 70_000]) {
       const blob = Buffer.alloc(size, size % 251);
       const equal = (got, what) => {
@@ -51,9 +51,9 @@ for (const from of commanders) {
         assert(Buffer.isBuffer(got[0]) && blob.equals(got[0]), what);
         assert.equal(got[1], "behind", what);
       };
-      await p.heard(from, { args: [blob, "behind"] }, everywhere, equal);
-      await p.heard(from, { args: [blob, "behind"], rooms: ["at serve", "at node"] }, ["serve", "node"], equal);
-      await p.heard(from, { args: [blob, "behind"], rooms: ["all"] }, everywhere, equal);
+      await p.heard(from, { args: [blob, "behind"] }, everywhere, { check: equal });
+      await p.heard(from, { args: [blob, "behind"], rooms: ["at serve", "at node"] }, ["serve", "node"], { check: equal });
+      await p.heard(from, { args: [blob, "behind"], rooms: ["all"] }, everywhere, { check: equal });
     }
   });
 
@@ -140,27 +140,28 @@ for (const from of commanders) {
   });
 
   scenario(`${from.name}: fetchSockets finds all, with what is known of them`, async (cleanup) => {
-    const ns = fresh("/interop");
+    const name = fresh("/interop");
     const options = { query: { q: "1 & 2" }, auth: { token: "t" }, extraHeaders: { "X-Test": "höher?" } };
     const found = {};
-    for (const p of peers) found[p.name] = await p.client(cleanup, ns, { ...options, room: "all" });
-    const p = await Party.at(cleanup, peers, { ns, only: [] });
+    for (const p of peers) found[p.name] = await p.client(cleanup, name, { ...options, room: "all" });
+    const p = await Party.at(cleanup, peers, { name, only: [] });
+    const { ns } = p;
     await p.subscribed();
     const sockets = await from.do("fetch", { ns });
     assert.deepEqual(sockets.map((s) => s.id).sort(), Object.values(found).map((c) => c.id).sort());
     for (const s of sockets) {
-      const [name] = Object.entries(found).find(([, c]) => c.id === s.id);
+      const [at] = Object.entries(found).find(([, c]) => c.id === s.id);
       const { handshake: h } = s;
-      assert.deepEqual(s.rooms, ["all"], name);
-      if (name !== "serve") assert.deepEqual(s.data, { name });
-      assert.match(h.headers["x-test"], /^h.*her\?$/, name);
-      assert.equal(h.query.q, "1 & 2", name);
-      assert.equal(h.query.EIO, "4", name);
-      assert.deepEqual(h.auth, { token: "t" }, name);
-      assert.match(h.address, /^(::ffff:)?127\.0\.0\.1$/, name);
-      assert.deepEqual([h.secure, h.xdomain], [false, false], name);
-      assert(Math.abs(Date.parse(h.time) - Date.now()) < 300_000 && Math.abs(h.issued - Date.now()) < 300_000, name);
-      assert.match(h.url, /^\/socket\.io\/\?/, name);
+      assert.deepEqual(s.rooms, ["all"], at);
+      if (at !== "serve") assert.deepEqual(s.data, { name: at });
+      assert.match(h.headers["x-test"], /^h.*her\?$/, at);
+      assert.equal(h.query.q, "1 & 2", at);
+      assert.equal(h.query.EIO, "4", at);
+      assert.deepEqual(h.auth, { token: "t" }, at);
+      assert.match(h.address, /^(::ffff:)?127\.0\.0\.1$/, at);
+      assert.deepEqual([h.secure, h.xdomain], [false, false], at);
+      assert(Math.abs(Date.parse(h.time) - Date.now()) < 300_000 && Math.abs(h.issued - Date.now()) < 300_000, at);
+      assert.match(h.url, /^\/socket\.io\/\?/, at);
     }
     // Servers that have nothing to say are counted, and say so.
     const begin = Date.now();
@@ -234,7 +235,7 @@ scenario("a node that has become empty holds nobody up", async (cleanup) => {
   // A Node.js server without a socket in the namespace answers for nobody.
   const ns = fresh("/interop");
   await node.do("of", { ns });
-  const q = await Party.at(cleanup, [ours, node], { ns, only: [ours] });
+  const q = await Party.at(cleanup, [ours, node], { name: ns, only: [ours] });
   await q.subscribed([ours, node]);
   assert.equal((await ours.do("fetch", { ns })).length, 1);
   assert.equal((await ours.do("emitAck", { ns, event: "question" })).length, 1);

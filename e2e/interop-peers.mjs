@@ -5,10 +5,10 @@ import { call, manager, ready } from "./lib/v4.mjs";
 import { toWire } from "./interop-wire.mjs";
 
 // Peer is a server; all but `dynamicio serve` obey commands, whose fields are
-// those of interop/commands.go. `ours` says whose it is; others subscribe with a pattern.
+// those of interop/commands.go. `kind` is "ours", "node", or "go" for stock Go.
 export class Peer {
-  constructor(name, url, { ours = false } = {}) {
-    Object.assign(this, { name, url, ours, pattern: !ours });
+  constructor(name, url, kind) {
+    Object.assign(this, { name, url, kind });
   }
 
   // outcome carries out a command and returns {value, error, missing}.
@@ -26,12 +26,27 @@ export class Peer {
     return value;
   }
 
+  async socket(cleanup, nsp, options) {
+    const join = () => {
+      const m = manager(cleanup, { url: this.url, transports: ["websocket"], ...options });
+      return ready(m.socket(nsp, options));
+    };
+    if (this.kind !== "go") return join();
+    // Stock Go loses a CONNECT that arrives before it listens.
+    for (let tries = 1; ; tries++) {
+      try {
+        return await within(join(), "stock Go to answer", 1500);
+      } catch (e) {
+        if (tries === 5) throw e;
+      }
+    }
+  }
+
   // client joins a namespace here, under a name that fetchSockets shows. It is
   // an error if it is cut off before `parting` says that it may be.
   async client(cleanup, nsp, { name = this.name, room, ...options } = {}) {
-    const m = manager(cleanup, { url: this.url, transports: ["websocket"], ...options });
-    const s = await ready(m.socket(nsp, options));
-    const c = { socket: s, id: s.id, inbox: new Inbox(s), at: this.name, ours: this.ours, parting: false, cut: "" };
+    const s = await this.socket(cleanup, nsp, options);
+    const c = { socket: s, id: s.id, inbox: new Inbox(s), at: this.name, kind: this.kind, parting: false, cut: "" };
     s.once("disconnect", (reason) => {
       if (!c.parting) c.cut = reason;
     });
@@ -60,11 +75,15 @@ await redis.connect();
 // Party is one fresh namespace with a client at every server. Each is in the
 // room "all" and in a room that is called as its server.
 export class Party {
-  static async at(cleanup, peers, { ns = fresh("/interop"), prefix = "socket.io", only = peers } = {}) {
+  //
+  // `host` is the virtual host that the clients come by, `only` says where they
+  // are if not at all servers.
+  static async at(cleanup, peers, { name = fresh("/interop"), host = "", prefix = "socket.io", only = peers } = {}) {
     const p = new Party();
-    Object.assign(p, { ns, prefix, peers, clients: {} });
+    Object.assign(p, { ns: host ? `//${host}${name}` : name, prefix, peers, clients: {} });
+    const options = host ? { extraHeaders: { host } } : {};
     for (const peer of only) {
-      p.clients[peer.name] = await peer.client(cleanup, ns, { room: "all" });
+      p.clients[peer.name] = await peer.client(cleanup, name, { room: "all", ...options });
       await call(p.clients[peer.name].socket, "join", `at ${peer.name}`);
     }
     await p.subscribed(only);
@@ -79,8 +98,8 @@ export class Party {
   // those of Node and stock Go servers, and of the rooms that our sockets are alone in.
   async subscribed(peers = this.peers) {
     const requests = `${this.prefix}-request#${this.ns}#`;
-    const ids = this.all.filter((c) => c.ours && !c.parting).map((c) => `${this.prefix}#${this.ns}#${c.id}#`);
-    const patterns = peers.filter((p) => p.pattern).length;
+    const ids = this.all.filter((c) => c.kind === "ours" && !c.parting).map((c) => `${this.prefix}#${this.ns}#${c.id}#`);
+    const patterns = peers.filter((p) => p.kind !== "ours").length;
     for (const begin = Date.now(); ; await new Promise((resolve) => setTimeout(resolve, 5))) {
       const counts = Object.values(await redis.pubSubNumSub([requests, ...ids]));
       // No server has the room, so they do not look at what is said to it.
@@ -95,10 +114,10 @@ export class Party {
   // that is new to a node of ours is heard there once the node has subscribed.
   // What our nodes say needs no such wait.
   async applied(from, room, names) {
-    if (from.ours) return;
+    if (from.kind === "ours") return;
     // Every server answers this behind what it was told before.
-    await from.do("fetch", { ns: this.ns });
-    const nodes = new Set(names.filter((name) => this.clients[name].ours));
+    if (from.kind === "node") await from.do("fetch", { ns: this.ns });
+    const nodes = new Set(names.filter((name) => this.clients[name].kind === "ours"));
     const channel = `${this.prefix}#${this.ns}#${room}#`;
     await eventually(`a subscription to ${channel}`, async () => {
       const [n] = Object.values(await redis.pubSubNumSub([channel]));
@@ -114,13 +133,17 @@ export class Party {
 
   // heard has a server emit, and checks which clients hear of it, by the names
   // of their servers, and that they do so once. A last event to everybody comes
-  // behind the first one, and tells that nothing more is to come.
-  async heard(from, command, names, check = () => {}) {
+  // behind the first one, and tells that nothing more is to come. It is not sent
+  // before: of two events at a time stock Go loses the second. Those in `deaf`
+  // are known to hear nothing of the server.
+  async heard(from, command, names, { check = () => {}, deaf = [] } = {}) {
     const event = fresh("event");
     const end = fresh("end");
     await from.do("emit", { ns: this.ns, event, ...command });
+    for (const name of names) await this.clients[name].inbox.until(event);
     await from.do("emit", { ns: this.ns, event: end });
-    for (const [name, c] of Object.entries(this.clients)) {
+    const reached = Object.entries(this.clients).filter(([name]) => !deaf.includes(name));
+    for (const [name, c] of reached) {
       await c.inbox.until(end);
       const got = c.inbox.named(event);
       const what = `${from.name} emits ${JSON.stringify({ ...command, args: undefined })}: heard at ${name}`;

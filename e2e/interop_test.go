@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
@@ -15,16 +14,41 @@ var interop = program("./interop")
 func TestInterop_NodeServers(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
-	servers := map[string]*server{
+	runInterop(t, "interop-classic.mjs", redis, map[string]*server{
 		"ours":    startProgram(t, interop, "--redis", redis.URL(), "--node-id", "ours"),
 		"serve":   startServer(t, "--redis", redis.URL(), "--node-id", "serve"),
 		"node":    startNodeServer(t, redis.URL(), "redis"),
 		"ioredis": startNodeServer(t, redis.URL(), "ioredis"),
+	})
+}
+
+// What an emitter says, and virtual hosts: all but the host of the test's own URLs are such.
+func TestInterop_EmitterAndHosts(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	const host = `/^127\./`
+	runInterop(t, "interop-emitter.mjs", redis, map[string]*server{
+		"ours":  startProgram(t, interop, "--redis", redis.URL(), "--node-id", "ours", "--host", host),
+		"serve": startServer(t, "--redis", redis.URL(), "--node-id", "serve", "--host", host),
+		"node":  startNodeServer(t, redis.URL(), "redis"),
+	})
+}
+
+// runInterop runs a script that knows the servers by name. All must be running at the end.
+func runInterop(t *testing.T, script string, redis *redistest.Server, servers map[string]*server) {
+	t.Helper()
+	urls := map[string]string{"redis": redis.URL()}
+	for name, s := range servers {
+		urls[name] = s.url()
 	}
-	runScript(t, "interop-classic.mjs", nil, "--peers", peers(redis, servers))
+	peers, err := json.Marshal(urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runScript(t, script, nil, "--peers", string(peers))
 	for name, s := range servers {
 		if !s.running() {
-			t.Errorf("the server %s has ended: %v", name, s.cmd.ProcessState)
+			t.Errorf("the server %q has ended: %v", name, s.cmd.ProcessState)
 		}
 	}
 }
@@ -32,22 +56,9 @@ func TestInterop_NodeServers(t *testing.T) {
 // startNodeServer runs a Node.js server whose adapter uses the npm package client.
 func startNodeServer(t *testing.T, redisURL, client string) *server {
 	t.Helper()
-	name := strings.Replace(client, "redis", "node", 1)
-	if client == "ioredis" {
-		name = client
+	name := client
+	if client == "redis" {
+		name = "node"
 	}
 	return startProgram(t, nodeJS, "interop-node.mjs", "--redis", redisURL, "--client", client, "--name", name)
-}
-
-// peers tells a script where the servers are.
-func peers(redis *redistest.Server, servers map[string]*server) string {
-	urls := map[string]string{"redis": redis.URL()}
-	for name, s := range servers {
-		urls[name] = s.url()
-	}
-	text, err := json.Marshal(urls)
-	if err != nil {
-		panic(err) // strings always encode
-	}
-	return string(text)
 }

@@ -32,6 +32,7 @@ func main() {
 	flag.StringVar(&listen, "listen", "127.0.0.1:0", "address to serve on")
 	flag.StringVar(&opts.Redis, "redis", "", "URL of the Redis that nodes meet in")
 	flag.StringVar(&opts.NodeID, "node-id", "interop", "name of this node")
+	flag.StringVar(&opts.Cluster, "cluster", "", "name of the cluster")
 	flag.StringVar(&opts.BusPrefix, "bus-prefix", "", "prefix of the Redis channels")
 	flag.BoolVar(&goDialect, "go-dialect", false, "write what stock Go servers understand")
 	flag.StringVar(&host, "host", "*", "main host")
