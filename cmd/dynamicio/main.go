@@ -72,7 +72,7 @@ usage or configuration.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(serveCommand(), demoCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), statusCommand(), emitCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dynamicio/dynamicio/cluster"
+	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/namespace/packet"
+)
+
+// emitFlags are the flags of emit, as given.
+type emitFlags struct {
+	redis, name, host  string
+	rooms              []string
+	busPrefix, dialect string
+	timeout            time.Duration
+}
+
+func emitCommand() *cobra.Command {
+	var f emitFlags
+	cmd := &cobra.Command{
+		Use:   "emit --redis URL --namespace NAME EVENT [JSON...]",
+		Short: "Publish one event into a cluster",
+		Long: `Publish one event to the clients in a namespace, or in a room of it, on all
+nodes. Arguments are JSON; what is not JSON is taken for a string.`,
+		Example: `  dynamicio emit --redis redis://localhost:6379 --namespace /chat news '"dinner is ready"'
+  dynamicio emit --redis redis://localhost:6379 --namespace /chat --host other.com --room kitchen menu '{"soup":true}' 2`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("emit needs the name of an event")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := environ(cmd.Flags()); err != nil {
+				return err
+			}
+			servers, err := emit(cmd.Context(), f, args[0], args[1:])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "published to %d servers\n", servers)
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.redis, "redis", "", "URL of the Redis that the nodes meet in (required)")
+	flags.StringVar(&f.name, "namespace", "/", "namespace, as clients call it")
+	flags.StringVar(&f.host, "host", "", "virtual host of the namespace (default: the main one)")
+	flags.StringArrayVar(&f.rooms, "room", nil, "room to send to, or a socket's id; repeatable (default: the whole namespace)")
+	flags.StringVar(&f.busPrefix, "bus-prefix", "socket.io", "prefix of the Redis channels")
+	flags.StringVar(&f.dialect, "bus-dialect", "node", `"node", or "go" for zishang520/socket.io`)
+	flags.DurationVar(&f.timeout, "timeout", 5*time.Second, "how long to wait for Redis")
+	return cmd
+}
+
+// emit publishes one event and returns how many servers it went to.
+func emit(ctx context.Context, f emitFlags, event string, args []string) (int64, error) {
+	if f.redis == "" {
+		return 0, usagef("--redis is missing: the URL of the Redis that the nodes meet in")
+	}
+	if f.dialect != "node" && f.dialect != "go" {
+		return 0, usagef(`--bus-dialect is %q, must be "node" or "go"`, f.dialect)
+	}
+	if strings.HasPrefix(f.name, "//") {
+		return 0, usagef("--namespace is %q; the host goes into --host", f.name)
+	}
+	client, err := cluster.Connect(f.redis)
+	if err != nil {
+		return 0, usagef("--redis: %v", err)
+	}
+	defer client.Close()
+	emitter, err := cluster.NewEmitter(client, cluster.EmitterOptions{BusPrefix: f.busPrefix, GoDialect: f.dialect == "go"})
+	if err != nil {
+		return 0, usagef("--bus-prefix: %v", err)
+	}
+	values := make([]any, len(args))
+	for i, arg := range args {
+		if values[i], err = packet.NewRaw([]byte(arg)); err != nil {
+			values[i] = arg
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	return emitter.Emit(ctx, namespace.FullName(f.host, f.name), f.rooms, event, values...)
+}
