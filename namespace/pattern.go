@@ -181,10 +181,13 @@ func NormalizeHost(host string, dropPort bool) (string, bool) {
 			}
 		}
 	}
-	name = strings.TrimSuffix(strings.ToLower(name), ".")
-	if len(name) > 255 || !validHostName(name) {
+	// Checked before anything is changed: one trailing dot is allowed, not two,
+	// and there are letters beyond ASCII whose lower case is within.
+	name, dotted := strings.CutSuffix(name, ".")
+	if len(name) > 255 || !validHostName(name) || dotted && (strings.HasSuffix(name, ".") || strings.HasSuffix(name, "]")) {
 		return "", false
 	}
+	name = strings.ToLower(name)
 	if dropPort || port == ":" {
 		port = ""
 	}
@@ -208,13 +211,13 @@ func (p Pattern) NormalizeHost(dropPort bool) (Pattern, error) {
 func validHostName(name string) bool {
 	if v6, ok := strings.CutPrefix(name, "["); ok {
 		v6, ok = strings.CutSuffix(v6, "]")
-		return ok && net.ParseIP(v6) != nil
+		return ok && strings.Contains(v6, ":") && net.ParseIP(v6) != nil
 	}
 	if name == "" || name[0] == '.' || strings.Contains(name, "..") {
 		return false
 	}
 	for _, c := range []byte(name) {
-		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !letter && c != '-' && c != '.' && c != '_' {
 			return false
 		}

@@ -77,7 +77,7 @@ func TestNormalizeHost_Forms(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		".", ":80", "..", "a..b", "a..", ".a", "a b", "a/b", "a,b", "a?b", "a@b", "a:b", "a:8O", "a:1:2", "::1", "[::1", "[::1].", "[x]", "[]",
+		".", ":80", "..", "a..b", "a..", ".a", "a b", "a/b", "a,b", "a?b", "a@b", "a:b", "a:8O", "a:1:2", "::1", "[::1", "[::1].", "[::1].:80", "[1.2.3.4]", "[x]", "[]",
 		"ä.de", "\u212a.com" /* the Kelvin sign, whose lower case is k */, "a\x00", "a\r\nb", "a%2fb", strings.Repeat("a", 256), "<script>",
 	} {
 		if got, ok := NormalizeHost(in, false); ok {
