@@ -478,6 +478,38 @@ func TestCluster_OfDuringTheCountdown(t *testing.T) {
 	})
 }
 
+// Redis restarted while the answer to a join was on its way: the incarnation
+// has been adopted under a newer epoch by then, and goes on under that.
+func TestCluster_AdoptOvertakesTheAnswerOfAJoin(t *testing.T) {
+	for name, before := range map[string]bool{"first join": false, "joined before": true} {
+		t.Run(name, func(t *testing.T) {
+			m := newMesh(t)
+			n := m.node(Options{})
+			l := newLife(t, n.reg)
+			p := newPeer(t, n.reg, dial{})
+			if before {
+				p.join("/x")
+				p.leave("/x")
+				eventually(t, "the node has left", func() bool { _, leaves := n.balance("/x"); return leaves == 1 })
+				n.ops.drain()
+				m.forget("/x")
+			}
+			var adopted atomic.Uint64
+			n.script(func(n *meshNode) {
+				n.answerStep = func(full string, epoch uint64) {
+					adopted.Store(epoch + 50)
+					n.reg.Adopt(full, epoch+50)
+				}
+			})
+			ns := p.join("/x").Namespace()
+			if got, want := ns.Epoch(), adopted.Load(); got != want {
+				t.Errorf("epoch %d, want the adopted one, %d", got, want)
+			}
+			l.want(1, 0)
+		})
+	}
+}
+
 func TestCluster_Adopt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ type mesh struct {
 	t     testing.TB
 	work  sync.WaitGroup // countdowns that fire
 	auto  bool           // retire by itself when the time is over
+	late  time.Duration  // what nodes are told comes up to this much later
 	nodes []*meshNode
 
 	mu     sync.Mutex // guards what follows, and is a leaf
@@ -70,12 +72,13 @@ type meshNode struct {
 	ops, inbox *queue
 	answering  sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
-	joins  map[string]int
-	leaves map[string]int
-	in     map[string]bool // joined and not left since, as announced
-	rooms  map[string]bool
-	faults []string // announcements that cannot be
+	mu      sync.Mutex // guards what follows
+	joins   map[string]int
+	leaves  map[string]int
+	in      map[string]bool // joined and not left since, as announced
+	rooms   map[string]bool
+	sockets map[string]bool
+	faults  []string // announcements that cannot be
 	// joinStep, if set, runs before a join takes effect, in the mesh's
 	// goroutine; it may wait, and an error is the answer.
 	joinStep func(full string) error
@@ -214,6 +217,9 @@ func (m *mesh) retire(full string) uint64 {
 	delete(m.dir, full)
 	for i, n := range m.nodes {
 		n.inbox.put(func() {
+			if m.late > 0 {
+				time.Sleep(rand.N(m.late))
+			}
 			n.reg.Retire(full, e.epoch)
 			if i == 0 {
 				n.reg.Retired(full, e.epoch)
@@ -285,14 +291,36 @@ func (n *meshNode) LeaveRoom(full, room string) {
 	delete(n.rooms, full+" "+room)
 }
 
-func (n *meshNode) SocketEntered(full, id string) { n.EnterRoom(full, id) }
+func (n *meshNode) SocketEntered(full, id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.sockets == nil {
+		n.sockets = make(map[string]bool)
+	}
+	if n.sockets[full+" "+id] {
+		n.faults = append(n.faults, "socket entered twice: "+id)
+	}
+	if !n.in[full] {
+		n.faults = append(n.faults, "socket entered a namespace that was not joined: "+full)
+	}
+	n.sockets[full+" "+id] = true
+}
 
-func (n *meshNode) SocketLeft(full, id string) { n.LeaveRoom(full, id) }
+func (n *meshNode) SocketLeft(full, id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.sockets[full+" "+id] {
+		n.faults = append(n.faults, "socket left that was not in: "+id)
+	}
+	delete(n.sockets, full+" "+id)
+}
 
+// inRoom reports whether the node has to hear a room: some socket has joined
+// it, or has it for its own.
 func (n *meshNode) inRoom(full, room string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.rooms[full+" "+room]
+	return n.rooms[full+" "+room] || n.sockets[full+" "+room]
 }
 
 func (n *meshNode) Publish(msg *Message) error {

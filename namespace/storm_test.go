@@ -22,6 +22,7 @@ type storm struct {
 	mu     sync.Mutex        // guards what follows
 	epochs map[string]uint64 // the highest seen, by node and full name
 	lives  map[*Namespace]string
+	epoch  map[*Namespace]uint64
 	setups map[string]int // by node
 	expire map[string]int
 }
@@ -51,6 +52,9 @@ func (st *storm) watch(n *meshNode) {
 			if ns.SocketCount() != 0 {
 				st.t.Error("an incarnation expired with clients in it")
 			}
+			if standing, _ := st.mesh.stands(ns.FullName(), n); standing != 0 && standing == ns.Epoch() {
+				st.t.Errorf("epoch %d of %s expired and was not retired", standing, ns.FullName())
+			}
 		})
 		ns.OnConnect(func(s *Socket) {
 			st.check(n, ns, "connect")
@@ -77,6 +81,10 @@ func (st *storm) check(n *meshNode, ns *Namespace, when string) {
 		st.t.Errorf("%s: epoch %d after %d", key, epoch, st.epochs[key])
 	}
 	st.epochs[key] = epoch
+	if first := st.epoch[ns]; first != 0 && first != epoch {
+		st.t.Errorf("%s: an incarnation goes on as epoch %d, it was %d", key, epoch, first)
+	}
+	st.epoch[ns] = epoch
 }
 
 // channel is a namespace in which somebody counts aloud, on one node.
@@ -158,9 +166,10 @@ func (st *storm) listen(p *peer, ch *channel, from, to int64) {
 // storming runs n nodes with clients coming and going in few namespaces for d.
 func storming(t *testing.T, nodes, clients int, d time.Duration) {
 	m := newMesh(t)
-	m.auto = true
+	m.auto, m.late = true, time.Millisecond
 	st := &storm{
 		t: t, mesh: m, epochs: make(map[string]uint64), lives: make(map[*Namespace]string),
+		epoch:  make(map[*Namespace]uint64),
 		setups: make(map[string]int), expire: make(map[string]int),
 	}
 	for range nodes {
