@@ -130,6 +130,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 10*time.Second)
+	o.LeaseTTL = cmp.Or(o.LeaseTTL, 5*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.NodeID == "" {
 		host, err := os.Hostname()

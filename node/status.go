@@ -63,7 +63,9 @@ func (s *Server) collect(q status.Query, host string, detailed bool) *status.Rep
 	}
 	rep := &status.Report{
 		Cluster: s.opts.Cluster, Time: now, Node: s.opts.NodeID,
-		Redis: status.Redis{OK: true}, Lease: status.Lease{Holder: s.opts.NodeID},
+		Redis: status.Redis{OK: true},
+		// Alone, the node decides by itself, and nobody can take that away.
+		Lease:      status.Lease{Holder: s.opts.NodeID, Token: uint64(s.started.UnixMicro()), TTLMS: s.opts.LeaseTTL.Milliseconds()},
 		Namespaces: []status.Namespace{},
 	}
 	all := s.registry.Namespaces()
