@@ -26,6 +26,7 @@ type fleet struct {
 	port  string // of every node
 	nodes []*replica
 	proxy *haproxy
+	flags []string // of every node, beside nodeFlags
 }
 
 // replica is one node of a fleet. fake ones have no process.
@@ -54,7 +55,7 @@ func newFleet(t *testing.T) *fleet {
 // nodeFlags is what every node of a fleet is started with; what is different
 // from the compose file is said here.
 func (f *fleet) nodeFlags(id string) []string {
-	return []string{"serve", "--log-format", "json", "--node-id", id, "--public-status", "--drain-timeout", "10s"}
+	return append([]string{"serve", "--log-format", "json", "--node-id", id, "--public-status", "--drain-timeout", "10s"}, f.flags...)
 }
 
 // nextAddr is an address of the loopback network that no node of the fleet has.
@@ -117,34 +118,39 @@ func (f *fleet) fake(h http.Handler) *replica {
 	return r
 }
 
-// holder returns the node on which a namespace has sockets.
+// holder returns the node on which a namespace has sockets. In a cluster that is
+// known a second later.
 func (f *fleet) holder(namespace string) *replica {
 	f.t.Helper()
-	for _, r := range f.nodes {
-		if !r.srv.running() {
-			continue
-		}
-		var status struct {
-			Namespaces []struct {
-				Fullname string
-				Nodes    map[string]int
+	var found *replica
+	f.eventually("a node has sockets in "+namespace, func() error {
+		for _, r := range f.nodes {
+			if !r.srv.running() {
+				continue
+			}
+			var status struct {
+				Namespaces []struct {
+					Fullname string
+					Nodes    map[string]int
+				}
+			}
+			body, err := fetch(r.srv.url() + "/socket.io/status.json?limit=1000")
+			if err == nil {
+				err = json.Unmarshal(body, &status)
+			}
+			if err != nil {
+				return fmt.Errorf("status of %s: %w", r.id, err)
+			}
+			for _, ns := range status.Namespaces {
+				if ns.Fullname == namespace && ns.Nodes[r.id] > 0 {
+					found = r
+					return nil
+				}
 			}
 		}
-		body, err := fetch(r.srv.url() + "/socket.io/status.json?limit=1000")
-		if err == nil {
-			err = json.Unmarshal(body, &status)
-		}
-		if err != nil {
-			f.t.Fatalf("status of %s: %v", r.id, err)
-		}
-		for _, ns := range status.Namespaces {
-			if ns.Fullname == namespace && ns.Nodes[r.id] > 0 {
-				return r
-			}
-		}
-	}
-	f.t.Fatalf("no node has sockets in %s", namespace)
-	return nil
+		return fmt.Errorf("no node has")
+	})
+	return found
 }
 
 // haproxy is HAProxy, before the nodes of a fleet.
