@@ -283,18 +283,31 @@ scenario("nothing that we publish makes a Node.js server exit or cut a client of
       p.clients.serve.socket.emit(verb, ...(verb === "to" ? ["all"] : []), event, 1);
     }
   }
-  // Answers to what Node.js asks, too.
-  p.clients.serve.socket.off("question").on("question", (answer) => answer(...odd.flat()));
-  for (const from of [node, ioredis]) {
-    await from.do("fetch", { ns });
-    await from.outcome("emitAck", { ns, event: "question", timeout: 4000 });
-    await from.do("rooms", { ns });
-  }
   await p.heard(ours, {}, everywhere);
   await p.heard(node, {}, everywhere);
   await p.heard(ioredis, {}, everywhere);
   for (const c of p.all) assert.equal(await call(c.socket, "echo", 7), 7, c.at);
   assert.equal((await within(node.do("fetch", { ns }), "fetch")).length, 4);
+});
+
+scenario("nothing that we answer makes a Node.js server exit or cut a client off", async (cleanup) => {
+  const p = await Party.at(cleanup, commanders);
+  const { ns } = p;
+  // Neither do clients whose handshake and data are odd.
+  const auth = { x: odd.slice(0, 10), toJSON: 1 };
+  const options = { auth, query: { "": "&=\u0000", "__proto__[a]": "1" }, extraHeaders: { "X-Odd": "\u00ff\t" } };
+  const strange = await ours.client(cleanup, ns, { ...options, name: odd });
+  let answers = [];
+  for (const c of [p.clients.ours, strange]) c.socket.off("question").on("question", (answer) => answer(...answers));
+  for (const from of [node, ioredis]) {
+    for (answers of odd) {
+      assert.equal((await from.do("emitAck", { ns, event: "question" })).length, 4);
+      assert.equal((await from.do("serverSideAck", { ns, event: "ask", args: answers })).length, 2);
+    }
+    assert.equal((await from.do("fetch", { ns })).length, 4);
+    await from.do("rooms", { ns });
+    await p.heard(from, {}, ["ours", "node", "ioredis"]);
+  }
 });
 
 await run({ parallel: 4 });
