@@ -39,6 +39,7 @@ func (m *Member) carry() {
 			continue
 		}
 		m.log.Info("registered in Redis", "node", m.dir.Node(), "session", s.Number(), "era", s.Era(), "new_era", s.NewEra())
+		begun := time.Now()
 		err = m.serve(s)
 		if m.ctx.Err() != nil {
 			return // Close ends the session
@@ -46,7 +47,11 @@ func (m *Member) carry() {
 		m.away()
 		s.Close()
 		m.log.Warn("session in Redis lost; registering anew", "node", m.dir.Node(), "error", err)
-		pause = minPause
+		if time.Since(begun) > m.dir.NodeTTL() {
+			pause = 0
+		}
+		// Two processes with one id end each other's sessions for ever: not at full speed.
+		pause = min(max(2*pause, minPause), maxPause)
 	}
 }
 
@@ -64,6 +69,12 @@ func (m *Member) register() (*Session, error) {
 		err = s.Heartbeat(m.ctx, m.beat(true))
 	}
 	if err != nil {
+		if m.ctx.Err() != nil {
+			// The member closes: a session that goes on asserting would hold up the cluster.
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_ = s.Deregister(ctx)
+			cancel()
+		}
 		s.Close()
 		return nil, err
 	}
