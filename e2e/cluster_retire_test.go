@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -79,6 +80,23 @@ func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 	}
 	last.leave()
 	c.gone(patience, name, c.all...)
+	c.judge(c.all)
+}
+
+// Once a client has its CONNECT answer it misses no broadcast of any node, though the
+// directory has answered long before Redis has heard of the subscription.
+func TestCluster_AdmitsAfterSubscribing(t *testing.T) {
+	t.Parallel()
+	c := newNodes(t)
+	p := startProxy(t, strings.TrimPrefix(c.redis.URL(), "redis://"))
+	behind, other := c.start(p.url(), time.Second), c.start(c.redis.URL(), time.Second)
+	c.converge(c.all...)
+	p.slow.Store(int64(300 * time.Millisecond))
+	for _, name := range []string{"/1", "/2", "/3"} {
+		speaker := c.join(other, name)
+		listener := c.join(behind, name)
+		c.hears(speaker, listener)
+	}
 	c.judge(c.all)
 }
 

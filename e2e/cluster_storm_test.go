@@ -69,8 +69,13 @@ func TestCluster_Storm(t *testing.T) {
 		retirements += len(life.Retirements)
 	}
 	epochs := make(map[uint64]bool)
+	setUp := make(map[string]uint64)
 	for _, m := range c.clients {
 		epochs[m.in.Epoch] = true
+		if e, ok := setUp[m.in.ID]; ok && e != m.in.Epoch {
+			t.Errorf("%s was set up once and has been epochs %d and %d", m.in.ID, e, m.in.Epoch)
+		}
+		setUp[m.in.ID] = m.in.Epoch
 	}
 	t.Logf("%d stays, %d broadcasts, %d setups, %d retirements of %d epochs that clients were in", total, len(l.said), setups, retirements, len(epochs))
 	if retirements < len(epochs) {

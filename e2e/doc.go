@@ -6,6 +6,10 @@
 // a script is a subtest. The binaries are built by the tests, with the race detector if the
 // tests have it (go test -race), and a report of it fails the test.
 //
+// The tests of the cluster (cluster_*, faults_*) run nodes of their own program, storm, on a
+// redis-server of their own, with a client in Go that knows which incarnation it is
+// in; what must hold whatever happens is judged from what all nodes have counted.
+//
 // The scripts need Node.js 18 or later and the packages of package-lock.json:
 // `make deps` installs them, `make test` does so by itself. Without them the
 // tests fail; they are never skipped. A script also runs by hand, against any server:
