@@ -31,7 +31,7 @@ func TestSolo_RetiresWhenTheTimeIsOver(t *testing.T) {
 					time.Sleep(retirement - 1)
 					synctest.Wait()
 					l.want(1, 0)
-					time.Sleep(1)
+					time.Sleep(1 * time.Nanosecond)
 				}
 				synctest.Wait()
 				l.want(1, 1)
@@ -64,7 +64,7 @@ func TestSolo_ConnectCallsTheCountdownOff(t *testing.T) {
 		time.Sleep(10*time.Second - 1)
 		synctest.Wait()
 		l.want(1, 0)
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		synctest.Wait()
 		l.want(1, 1)
 		fresh := p.join("/x").Namespace()
