@@ -88,8 +88,13 @@ func (b *heartbeat) tickLocked(now time.Duration) (start, dead bool) {
 		b.setLocked(b.pinged+o.PingTimeout, now)
 		return b.c.pushLocked(pingPacket), false
 	case b.receiving:
-		// What the client sent may lie behind the message being handled.
+		// What the client sent may lie behind the message being handled. Pinging
+		// on keeps it from giving the server up, and finds out if it has gone:
+		// nobody reads, but the write fails.
 		b.setLocked(now+o.PingTimeout, now)
+		if b.c.protocol != 3 {
+			return b.c.pushLocked(pingPacket), false
+		}
 	case b.stalled > 0:
 		more := min(b.stalled, b.limit())
 		b.stalled = 0
