@@ -14,6 +14,9 @@ type ledger struct {
 	said  []string   // every broadcast, in the order in which they began
 	by    []*stormer
 	taken map[string]bool // acknowledged to the sender
+
+	inside int       // clients in, or on their way
+	out    time.Time // when the last one left
 }
 
 // stormer is a client of the storm, for one stay.
@@ -46,12 +49,7 @@ func TestCluster_Storm(t *testing.T) {
 					return
 				}
 				stays[i]++
-				// Now and then all are away for long enough.
-				pause := time.Duration(r.IntN(100)) * time.Millisecond
-				if now := time.Now().UnixMilli() / 500; now%3 == 0 {
-					pause = time.UnixMilli((now + 1) * 500).Sub(time.Now())
-				}
-				time.Sleep(pause)
+				time.Sleep(l.pause(r))
 			}
 		})
 	}
@@ -86,10 +84,41 @@ func TestCluster_Storm(t *testing.T) {
 	}
 }
 
+// pause is how long a client that has left stays away. Every other half second it is until
+// nobody is in any more, and then, for all clients together, until about when the namespace
+// is being retired: some times a moment before, some times after.
+func (l *ledger) pause(r *rand.Rand) time.Duration {
+	const lull = 500
+	began := time.Now().UnixMilli() / lull
+	if began%2 == 0 {
+		return time.Duration(r.IntN(100)) * time.Millisecond
+	}
+	for time.Now().UnixMilli() < (began+2)*lull {
+		l.mu.Lock()
+		inside, out := l.inside, l.out
+		l.mu.Unlock()
+		if inside == 0 {
+			delay := 48*time.Millisecond + time.Duration(began*1319%10_000)*time.Microsecond
+			return time.Until(out.Add(delay + time.Duration(r.IntN(2000))*time.Microsecond))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return 0
+}
+
 // stay brings a client in, lets it speak now and then, and lets it leave when it has heard
 // everything that was said while it was in.
 func (l *ledger) stay(c *nodes, n *clusterNode, name string, r *rand.Rand) error {
 	s := &stormer{heard: make(map[string]int)}
+	l.mu.Lock()
+	l.inside++
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.inside--
+		l.out = time.Now()
+	}()
 	m, err := c.tryJoin(n, name, func(word string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
