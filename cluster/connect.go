@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -18,7 +19,8 @@ import (
 //	redis+sentinel://[user[:password]@]host[:port][/db]?master_name=NAME[&addr=host:port...]
 //	redis+cluster://[user[:password]@]host[:port][?addr=host:port...]
 //
-// and rediss+sentinel, rediss+cluster over TLS. Options of the client (timeouts, pool
+// and rediss+sentinel, rediss+cluster over TLS. Servers are checked against the roots of the
+// system, or on Unix those in the file that the variable SSL_CERT_FILE names. Options of the client (timeouts, pool
 // size, skip_verify) are query parameters in snake case. Errors never contain the
 // password.
 func Connect(rawURL string) (redis.UniversalClient, error) {
@@ -44,7 +46,9 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 	// The handoff of live connections to another server would let a session go on with
 	// data that it was not registered with.
 	noHandoff := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	// Deadlines of contexts count: a call that hangs must not hold up a node.
+	// Deadlines of contexts count: a call that hangs must not hold up a node. One attempt
+	// to dial is enough, since whatever needs a connection tries again: five with pauses, as the
+	// client has it, outlast the time that a short node TTL leaves, and the reason would be lost.
 	switch kind {
 	case "":
 		o, err := redis.ParseURL(plain + "://" + rest)
@@ -52,6 +56,7 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
+		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewClient(o), nil
 	case "sentinel":
 		o, err := redis.ParseFailoverURL(plain + "://" + rest)
@@ -62,6 +67,7 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 			return nil, errors.New("a Sentinel URL needs ?master_name=")
 		}
 		o.ContextTimeoutEnabled = true // and it knows no handoff
+		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewFailoverClient(o), nil
 	case "cluster":
 		o, err := redis.ParseClusterURL(plain + "://" + rest)
@@ -69,6 +75,7 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
+		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewClusterClient(o), nil
 	}
 	return nil, fmt.Errorf("scheme %q is not one of redis, rediss, unix, and these with +sentinel or +cluster", scheme)

@@ -29,10 +29,26 @@
 // number of namespaces in a call, so that none holds Redis up for long.
 //
 // The scripts are in lua/, one file each, with their contracts. They touch one
-// hash slot: every key carries the tag {<cluster>}. They need the commands EVALSHA,
-// SCRIPT LOAD, INFO, TIME, PUBLISH and the ordinary ones on strings, hashes, sets and
-// sorted sets; a Redis user needs them on keys and channels dynamicio:*. Redis 6.2 or later, or
-// Valkey.
+// hash slot: every key carries the tag {<cluster>}. Redis 6.2 or later, or Valkey.
+//
+// # Rights in Redis
+//
+// A [Cluster] needs a Redis user like this one, and no more; another prefix of the
+// bus takes the place of socket.io:
+//
+//	ACL SETUSER NODE on >PASSWORD -@all resetkeys resetchannels
+//	  ~dynamicio:* &dynamicio:* &socket.io*
+//	  +@string +@hash +@set +@sortedset +del +unlink +exists +rename +pexpire +pttl
+//	  +eval +evalsha +script|load +time +info
+//	  +publish +subscribe +unsubscribe +pubsub|numsub +ping
+//	  +client|setname
+//
+// The last line may be missing: it names the connections in CLIENT LIST. In a Redis
+// Cluster the user needs, on every server,
+//
+//	+cluster|slots +command
+//
+// besides.
 //
 // # What is not promised
 //

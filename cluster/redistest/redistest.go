@@ -32,6 +32,7 @@ type Server struct {
 	tb   testing.TB
 	bin  string
 	dir  string
+	base func(host, port, dir string) []string // the command line, before args
 	args []string
 
 	cmd    *exec.Cmd     // nil while no process runs
@@ -44,11 +45,21 @@ type Server struct {
 // options, as on redis-server's command line. DEBUG is enabled.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
+	return start(tb, serverArgs, args...)
+}
+
+func serverArgs(host, port, dir string) []string {
+	return []string{"--bind", host, "--port", port, "--dir", dir,
+		"--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--daemonize", "no"}
+}
+
+func start(tb testing.TB, base func(host, port, dir string) []string, args ...string) *Server {
+	tb.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
 		tb.Fatalf("redistest: redis-server is not installed (Debian: apt-get install redis-server; `make test` does it): %v", err)
 	}
-	s := &Server{tb: tb, bin: bin, dir: tb.TempDir(), args: args}
+	s := &Server{tb: tb, bin: bin, dir: tb.TempDir(), base: base, args: args}
 	// Another process may take the free port before redis-server binds it, so
 	// a failed start is tried on another one.
 	for try := 0; ; try++ {
@@ -133,8 +144,7 @@ func (s *Server) launch() error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"--bind", host, "--port", port, "--dir", s.dir,
-		"--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--daemonize", "no"}, s.args...)
+	args := append(s.base(host, port, s.dir), s.args...)
 	s.log.Reset()
 	s.cmd = exec.Command(s.bin, args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log

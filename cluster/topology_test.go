@@ -1,0 +1,209 @@
+package cluster
+
+import (
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dynamicio/dynamicio/cluster/redistest"
+	"github.com/redis/go-redis/v9"
+)
+
+// documentedRights returns what doc.go tells the operator to allow, so that it is that which is tested.
+// cluster: what a Redis Cluster needs besides is there, too.
+func documentedRights(t *testing.T, cluster bool) []any {
+	t.Helper()
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile(`(?m)(^//\t.*\n)+`).FindAllString(string(text), -1)
+	var rule string
+	for _, b := range blocks {
+		b = strings.ReplaceAll(b, "//\t", " ")
+		if strings.Contains(b, "ACL SETUSER") || cluster && strings.Contains(b, "+cluster|") {
+			rule += b
+		}
+	}
+	var args []any
+	for f := range strings.FieldsSeq(strings.NewReplacer("NODE", "node", "PASSWORD", "secret").Replace(rule)) {
+		args = append(args, f)
+	}
+	if len(args) < 10 {
+		t.Fatalf("doc.go names no rights, but %v", args)
+	}
+	return args
+}
+
+// allow makes the user, and returns a function that fails the test if Redis has refused it anything since.
+func allow(t *testing.T, c *redis.Client, rights []any) (check func()) {
+	t.Helper()
+	ctx := limit(t)
+	if err := c.Do(ctx, rights...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		refused, err := c.ACLLog(ctx, 100).Result()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, r := range refused {
+			if r.Object == "client|setinfo" {
+				continue // the library says its name, and does without
+			}
+			t.Errorf("Redis refused: %s %s", r.Reason, r.Object)
+		}
+	}
+}
+
+// Over TLS, as a user that may do what the documentation names and nothing else. It is
+// no parallel test: see redistest.StartTLS.
+func TestCluster_OverTLSAsAnACLUser(t *testing.T) {
+	srv := redistest.StartTLS(t)
+	check := allow(t, srv.Client(), documentedRights(t, false))
+	// No way in but that one.
+	if err := srv.Client().Do(limit(t), "CONFIG", "SET", "requirepass", "other").Err(); err != nil {
+		t.Fatal(err)
+	}
+	w := openWhole(t, srv.URL("node", "secret"), 2)
+	w.life()
+	w.life() // the scripts are known by now, and the lease is held
+	if t.Failed() {
+		return
+	}
+	check()
+}
+
+// A certificate for another name is none: neither the directory nor the bus talks to such a server.
+func TestCluster_ChecksTheCertificate(t *testing.T) {
+	srv := redistest.StartTLS(t)
+	allow(t, srv.Client(), documentedRights(t, false))
+	url := strings.Replace(srv.URL("node", "secret"), "127.0.0.1", "localhost", 1)
+	var log syncBuffer
+	c, err := Open(Config{Redis: url, Node: "a", NodeTTL: memberTTL, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Start(&fakeLocal{})
+	defer c.Close(limit(t))
+	w := &whole{TB: t, ctx: limit(t)}
+	for _, what := range []string{"not registered in Redis", "bus: not subscribed", "bus: cannot publish"} {
+		w.until(what, func() bool {
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, what) && strings.Contains(line, "x509: certificate is not valid for") {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	if strings.Contains(log.String(), "secret") {
+		t.Errorf("the log has the password: %s", log.String())
+	}
+	openWhole(t, url+"?skip_verify=true", 1) // that was all that it lacked
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex // guards b
+	b  strings.Builder
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// A master dies. The clients notice nothing; what it did not pass on is asserted with the new one.
+func TestCluster_SentinelFailover(t *testing.T) {
+	t.Parallel()
+	r := redistest.StartReplicated(t)
+	w := openWhole(t, r.URL(), 2)
+	w.connect()
+	w.agree()
+	w.cross()
+	r.Master.Kill()
+	w.survives()
+}
+
+// survives goes on after the server has died that the nodes were registered with, and has one successor.
+func (w *whole) survives() {
+	w.Helper()
+	epoch := w.nodes[0].reg.Lookup(wholeName).Epoch()
+	for _, n := range w.nodes { // what needs no Redis goes on
+		name := w.event()
+		if err := n.reg.Lookup(wholeName).Local().Emit(name); err != nil {
+			w.Fatal(err)
+		}
+		w.until("a local event", func() bool { return n.peer.count(eventFrame(name)) == 1 })
+	}
+	for _, n := range w.nodes {
+		w.until(n.id+" has found the new master", func() bool {
+			m, b := n.Stats()
+			return m.Registrations > 1 && b.Reconnects > 0
+		})
+	}
+	w.ready()
+	w.agree()
+	if got := w.nodes[0].reg.Lookup(wholeName).Epoch(); got <= epoch {
+		w.Errorf("epoch %d after %d, want a higher one in a new era", got, epoch)
+	}
+	w.cross()
+	w.ask()
+	w.undisturbed()
+	w.retire()
+	w.life()
+}
+
+// One master has the keys; messages pass all of them. The user has the documented rights
+// there, too.
+func TestCluster_OnARedisCluster(t *testing.T) {
+	t.Parallel()
+	all := redistest.StartCluster(t, 3)
+	for _, s := range all {
+		defer allow(t, s.Client(), documentedRights(t, true))()
+	}
+	w := openWhole(t, strings.Replace(redistest.ClusterURL(all[0]), "//", "//node:secret@", 1), 2)
+	w.life()
+	w.life()
+}
+
+// The master that has the keys dies, and its replica takes over. As with Sentinel, the clients notice nothing.
+func TestCluster_RedisClusterFailover(t *testing.T) {
+	t.Parallel()
+	all := redistest.StartCluster(t, 3)
+	master := owner(t, all, newKeys("default").era)
+	replica := redistest.AddReplica(t, all, master)
+	w := openWhole(t, redistest.ClusterURL(all[0]), 2)
+	w.connect()
+	w.agree()
+	w.cross()
+	master.Kill()
+	if err := replica.Client().Do(w.ctx, "CLUSTER", "FAILOVER", "TAKEOVER").Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.survives()
+}
+
+// owner is the one that has the key.
+func owner(t *testing.T, all []*redistest.Server, key string) *redistest.Server {
+	t.Helper()
+	for _, s := range all {
+		if err := s.Client().Get(limit(t), key).Err(); err == nil || !strings.HasPrefix(err.Error(), "MOVED") {
+			return s
+		}
+	}
+	t.Fatal("nobody has the key")
+	return nil
+}
