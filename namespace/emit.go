@@ -149,7 +149,10 @@ func (e Emitter) EmitArgs(event string, args Args) error {
 
 func (e Emitter) send(f *frame.Frame) error {
 	s := e.socket
-	if !s.send(f, e.flags) && !e.flags.Volatile {
+	if !s.send(f, e.flags) {
+		if e.flags.Volatile {
+			return nil // dropped, as was asked for
+		}
 		return ErrDisconnected
 	}
 	s.ns.reg.stats.deliveries.Add(1)
