@@ -29,15 +29,6 @@ type Handshake struct {
 	XDomain bool // came with an Origin of its own
 }
 
-// maxPendingBytes bounds the payload of events that wait for their handlers;
-// beside it, one event may always wait.
-const maxPendingBytes = 4 << 20
-
-// askingFactor is how many times MaxPendingEvents may wait while a client owes
-// an acknowledgement: that one lies behind them, and the handler that holds
-// them up may be waiting for it.
-const askingFactor = 16
-
 // Client is one connection and the sockets on it: one for each namespace that
 // the client joined. The transport feeds it; everything else about a client is
 // on its [Socket]s.
@@ -67,17 +58,6 @@ type Client struct {
 	tries       int           // attempts whose goroutine runs
 	space       chan struct{} // not nil while Receive waits for room in the queue
 }
-
-// job is an event of a socket, or something else that keeps its place among them.
-type job struct {
-	do     func()
-	socket *Socket
-	event  packet.Packet
-	next   *job
-}
-
-// jobs are used again, by all clients: an idle one holds no memory for events.
-var jobs = sync.Pool{New: func() any { return new(job) }}
 
 // attempt is a CONNECT that has not been decided.
 type attempt struct {
@@ -209,51 +189,6 @@ func (c *Client) Receive(data []byte, binary bool) error {
 	return nil
 }
 
-// payload is how many bytes of the client's an event keeps in memory.
-func payload(p *packet.Packet) int {
-	n := len(p.Data)
-	for _, a := range p.Attachments {
-		n += len(a)
-	}
-	return n
-}
-
-// waitLocked waits until there is room in the queue for an event or a CONNECT,
-// or the connection is closed. c.mu must be held; it is let go meanwhile.
-func (c *Client) waitLocked(size int) {
-	for c.reason == "" && c.queued > 0 && c.fullLocked(size) {
-		c.space = make(chan struct{})
-		space := c.space
-		c.mu.Unlock()
-		<-space
-		c.mu.Lock()
-	}
-}
-
-// fullLocked reports whether reading has to pause before an event of that size
-// is queued. c.mu must be held.
-func (c *Client) fullLocked(size int) bool {
-	most := c.reg.opts.MaxPendingEvents
-	if c.asking.Load() > 0 {
-		most *= askingFactor
-	}
-	return c.queued >= most || c.bytes+size > maxPendingBytes
-}
-
-// ask counts acknowledgements that the client owes from now on, or no longer
-// does. If reading has paused, it may go on for the first of them.
-func (c *Client) ask(n int) {
-	if now := c.asking.Add(int32(n)); n <= 0 || now != 1 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.space != nil {
-		close(c.space)
-		c.space = nil
-	}
-}
-
 // Closed tells that the connection has ended. All its sockets leave their
 // namespaces, after the handlers of the events that came before.
 func (c *Client) Closed(reason string) {
@@ -304,60 +239,6 @@ func (c *Client) removeLocked(s *Socket, reason string) {
 	}
 	s.end()
 	c.doLocked(func() { s.depart(reason) })
-}
-
-// doLocked queues something to do. c.mu must be held.
-func (c *Client) doLocked(do func()) {
-	j := jobs.Get().(*job)
-	j.do = do
-	c.pushLocked(j)
-}
-
-// pushLocked appends to the queue. c.mu must be held.
-func (c *Client) pushLocked(j *job) {
-	if c.last == nil {
-		c.first = j
-	} else {
-		c.last.next = j
-	}
-	c.last = j
-	c.queued++
-	c.bytes += payload(&j.event)
-	if !c.working {
-		c.working = true
-		go c.work()
-	}
-}
-
-// work handles what is queued, one after the other.
-func (c *Client) work() {
-	for {
-		c.mu.Lock()
-		j := c.first
-		if j == nil {
-			c.working = false
-			c.finishLocked()
-			c.mu.Unlock()
-			return
-		}
-		if c.first = j.next; c.first == nil {
-			c.last = nil
-		}
-		c.queued--
-		c.bytes -= payload(&j.event)
-		if c.space != nil && c.queued <= c.reg.opts.MaxPendingEvents/2 {
-			close(c.space)
-			c.space = nil
-		}
-		c.mu.Unlock()
-		if j.socket != nil {
-			j.socket.dispatch(j.event)
-		} else {
-			j.do()
-		}
-		*j = job{}
-		jobs.Put(j)
-	}
 }
 
 // connect handles a CONNECT packet.

@@ -20,6 +20,10 @@ func (ns *Namespace) add(s *Socket) {
 	defer ns.mu.Unlock()
 	ns.reg.opts.Cluster.SocketEntered(ns.fullName, s.id)
 	ns.sockets[s.id] = s
+	s.admitted = true
+	for room := range s.rooms { // joined in a middleware
+		ns.enterLocked(s, room)
+	}
 	s.client.conn.Send(answer, frame.Flags{})
 }
 
@@ -85,7 +89,7 @@ func (s *Socket) enter(rooms []string) (waits []func(context.Context) error, err
 	ns := s.ns
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	if s.gone.Load() || ns.sockets[s.id] != s {
+	if s.gone.Load() {
 		return nil, ErrDisconnected
 	}
 	total := len(s.rooms)
@@ -108,25 +112,33 @@ func (s *Socket) enter(rooms []string) (waits []func(context.Context) error, err
 		if _, in := s.rooms[room]; in {
 			continue
 		}
-		members := ns.rooms[room]
-		if members == nil {
-			members = make(map[*Socket]struct{}, 1)
-			if ns.rooms == nil {
-				ns.rooms = make(map[string]map[*Socket]struct{})
-			}
-			ns.rooms[room] = members
-		}
-		// Not only for the first: the others wait for its subscription too.
-		if wait := ns.reg.opts.Cluster.EnterRoom(ns.fullName, room); wait != nil {
-			waits = append(waits, wait)
-		}
-		members[s] = struct{}{}
 		if s.rooms == nil {
 			s.rooms = make(map[string]struct{}, len(rooms))
 		}
 		s.rooms[room] = struct{}{}
+		if !s.admitted {
+			continue // it is in the room once it is in the namespace
+		}
+		if wait := ns.enterLocked(s, room); wait != nil {
+			waits = append(waits, wait)
+		}
 	}
 	return waits, nil
+}
+
+// enterLocked puts a socket of the namespace into a named room. ns.mu must be held.
+func (ns *Namespace) enterLocked(s *Socket, room string) (wait func(context.Context) error) {
+	members := ns.rooms[room]
+	if members == nil {
+		members = make(map[*Socket]struct{}, 1)
+		if ns.rooms == nil {
+			ns.rooms = make(map[string]map[*Socket]struct{})
+		}
+		ns.rooms[room] = members
+	}
+	members[s] = struct{}{}
+	// Not only for the first: the others wait for its subscription too.
+	return ns.reg.opts.Cluster.EnterRoom(ns.fullName, room)
 }
 
 // Leave takes the socket out of rooms. It may leave its own room too.
@@ -138,9 +150,10 @@ func (s *Socket) Leave(rooms ...string) {
 		if room == s.id {
 			s.leftOwn = true
 		}
-		if _, in := s.rooms[room]; in {
+		if _, in := s.rooms[room]; in && s.admitted {
 			ns.leaveLocked(s, room)
 		}
+		delete(s.rooms, room)
 	}
 }
 

@@ -30,8 +30,9 @@ type Socket struct {
 	gone   atomic.Bool
 	kicked atomic.Bool // gone by Disconnect: what it sent before is not handled any more
 
-	rooms   map[string]struct{} // guarded by ns.mu; its own room is not in it
-	leftOwn bool                // guarded by ns.mu: it has left its own room
+	rooms    map[string]struct{} // guarded by ns.mu; its own room is not in it
+	leftOwn  bool                // guarded by ns.mu: it has left its own room
+	admitted bool                // guarded by ns.mu: it is, or was, in ns.sockets
 
 	// mu guards what follows.
 	mu            sync.Mutex
