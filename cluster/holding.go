@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,13 +39,22 @@ func (m *Member) leaseChannel() string {
 func (h *holding) run() {
 	m := h.member
 	for m.ctx.Err() == nil {
+		// A node that is not registered could decide nothing; and the first
+		// registration with a server voids the lease.
+		if m.current() == nil {
+			select {
+			case <-m.decide:
+			case <-m.ctx.Done():
+			case <-time.After(m.dir.NodeTTL() / 4):
+			}
+			continue
+		}
 		held, err := h.lease.Campaign(m.ctx)
 		if err != nil {
 			continue // the campaign ends with the context alone
 		}
 		m.log.Info("holding the lease", "node", m.dir.Node(), "token", held.Token())
-		h.decide(held)
-		why := context.Cause(held.Context())
+		why := h.decide(held)
 		// Its own time: the others should not wait for the TTL when this node stops.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		_ = held.Release(ctx)
@@ -55,21 +65,25 @@ func (h *holding) run() {
 	}
 }
 
-// decide retires, evicts and sweeps as long as the lease is held. Between two
-// looks it sleeps until something is due or a notice comes.
-func (h *holding) decide(held *lease.Held) {
+// decide retires, evicts and sweeps as long as the lease is held, and returns
+// why it is not. Between two looks it sleeps until something is due or a notice
+// comes.
+func (h *holding) decide(held *lease.Held) error {
 	m := h.member
 	// Eviction wants to be looked at three times in a node TTL at least.
 	watch := time.NewTicker(m.dir.NodeTTL() / 4)
 	defer watch.Stop()
 	evict := true
-	for held.Check() == nil && m.ctx.Err() == nil {
+	for {
+		if err := cmp.Or(held.Check(), m.ctx.Err()); err != nil {
+			return err
+		}
 		wait := m.dir.NodeTTL() / 4
 		if s := m.current(); s != nil {
 			next, err := h.look(held, s, evict)
 			switch {
 			case errors.Is(err, lease.ErrLost):
-				return
+				return err
 			case err == nil && next >= 0:
 				wait = min(wait, next)
 			}
@@ -77,12 +91,8 @@ func (h *holding) decide(held *lease.Held) {
 		}
 		timer := time.NewTimer(wait)
 		select {
-		case <-held.Context().Done():
-			timer.Stop()
-			return
+		case <-held.Context().Done(): // the check says why
 		case <-m.ctx.Done():
-			timer.Stop()
-			return
 		case <-m.decide:
 			evict = true // a node may have gone: what it leaves has to be swept
 		case <-watch.C:

@@ -96,10 +96,11 @@ func (ns *Namespace) broadcastWithAck(rooms, except []string, f *frame.Frame, id
 	}
 	for _, s := range addressed {
 		s.expect(id, func(args *Args, err error) { c.settle(s, args, err) })
-		s.send(f, flags)
-		s.observe(f)
+		if s.send(f, flags) {
+			ns.reg.stats.deliveries.Add(1)
+			s.observe(f)
+		}
 	}
-	ns.reg.stats.deliveries.Add(int64(len(addressed)))
 	return len(addressed), func(ctx context.Context) {
 		select {
 		case <-c.done:

@@ -37,7 +37,8 @@ type Cluster interface {
 	Start(Local)
 	// Join announces that this node has a use for the namespace: a socket, or
 	// one on its way in. wait blocks until the cluster has answered which
-	// incarnation stands and broadcasts to it are being received.
+	// incarnation stands and broadcasts to it are being received. A Join that
+	// failed is not followed by a Leave.
 	Join(fullName string, retirement time.Duration) (wait func(context.Context) (epoch uint64, err error))
 	// Admit says why nobody may be let into any namespace at the moment, nil if
 	// all is well: a node that has lost touch with the directory cannot know
@@ -57,11 +58,14 @@ type Cluster interface {
 	SocketEntered(fullName, id string)
 	// SocketLeft announces that it has left.
 	SocketLeft(fullName, id string)
-	// Publish passes a message on to the other nodes. It does not wait for them.
+	// Publish passes a message on to the other nodes. It does not wait for them,
+	// and an error means that nobody should get the message, not even here:
+	// while the others cannot be reached it is nil.
 	Publish(m *Message) error
 	// Ask passes a message on to the other nodes and calls each, one call at a
-	// time, with every answer until all have come or ctx is over. An error
-	// says which nodes did not answer; what came before stands.
+	// time, with every answer until all have come or ctx is over, and not after
+	// it has returned. An error says which nodes did not answer; what came
+	// before stands.
 	Ask(ctx context.Context, m *Message, each func(Answer)) error
 }
 
@@ -80,7 +84,8 @@ type Local interface {
 	// Count says how many sockets the node has in a namespace, and how long that
 	// stays when it is empty; false if the node does not have it.
 	Count(fullName string) (sockets int, retirement time.Duration, ok bool)
-	// Deliver carries out a message of another node.
+	// Deliver carries out a message of another node, handlers of the
+	// application included: the messages of one namespace wait for each other.
 	Deliver(m *Message)
 	// Answer carries out a message of another node and calls reply with every
 	// answer, the last before it returns. ctx bounds the wait; reply is called
@@ -94,8 +99,8 @@ type Kind uint8
 // The kinds of messages between nodes.
 const (
 	KindBroadcast  Kind = iota // an event for clients; asked, for their acknowledgements too
-	KindJoin                   // the addressed sockets join Args
-	KindLeave                  // the addressed sockets leave Args
+	KindJoin                   // the addressed sockets join To
+	KindLeave                  // the addressed sockets leave To
 	KindDisconnect             // the addressed sockets are disconnected
 	KindFetch                  // describe the addressed sockets
 	KindServerSide             // an event for the other nodes' own handlers

@@ -33,6 +33,6 @@
 //
 // Client.mu, then Registry.mu, then Namespace.mu, then Socket.mu. Each is held
 // for a few map operations only; none while user code runs or while anybody
-// waits. Conn.Send and the Cluster's Join, Leave, EnterRoom and LeaveRoom are
-// called under them, and must neither block nor call back.
+// waits. Conn.Send, and what a Cluster is asked or told without a wait, are called
+// under them, and must neither block nor call back.
 package namespace

@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/dynamicio/dynamicio/namespace/frame"
@@ -190,7 +191,10 @@ func (e Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*A
 		return r.args, r.err
 	case <-ctx.Done():
 		s.forget(id)
-		return nil, ErrTimeout
+		if !s.Connected() { // its context, which the caller may have given, ended with it
+			return nil, ErrDisconnected
+		}
+		return nil, fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
 	}
 }
 

@@ -14,14 +14,18 @@ const Never = time.Duration(1<<63 - 1)
 // Why a socket or its connection ended, as Socket.IO documents it. OnDisconnect
 // handlers get one of these.
 const (
-	ReasonTransportClose  = "transport close"             // the connection was closed or lost
-	ReasonTransportError  = "transport error"             // the connection failed
-	ReasonPingTimeout     = "ping timeout"                // the client did not answer the heartbeat
-	ReasonClientLeft      = "client namespace disconnect" // the client left the namespace
-	ReasonServerLeft      = "server namespace disconnect" // the server disconnected the socket
-	ReasonForcedClose     = "forced server close"         // the client joined no namespace in time
-	ReasonShutdown        = "server shutting down"        // the node stops
-	ReasonParseError      = "parse error"                 // the client sent what is no packet
+	ReasonTransportClose = "transport close"             // the connection was closed or lost
+	ReasonTransportError = "transport error"             // the connection failed
+	ReasonPingTimeout    = "ping timeout"                // the client did not answer the heartbeat
+	ReasonClientLeft     = "client namespace disconnect" // the client left the namespace
+	ReasonServerLeft     = "server namespace disconnect" // the server disconnected the socket
+	ReasonForcedClose    = "forced server close"         // Disconnect(true), or the client joined no namespace in time
+	ReasonShutdown       = "server shutting down"        // the node stops
+	ReasonParseError     = "parse error"                 // the client sent what is no packet
+)
+
+// What clients are told where an error has no text for them.
+const (
 	messageInvalid        = "Invalid namespace"
 	messageTooMany        = "Too many namespaces"
 	messageUnavailable    = "Namespace unavailable"
@@ -50,7 +54,7 @@ type ClientError struct {
 	Data    any    // more for the client's program: the data of its connect_error
 }
 
-// Errorf returns a *ClientError with a formatted text.
+// Errorf returns a *ClientError with a formatted text. It wraps nothing.
 func Errorf(format string, args ...any) error {
 	return &ClientError{Message: fmt.Sprintf(format, args...)}
 }

@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -179,17 +180,28 @@ func (r *Registry) handle(ctx context.Context, e *Event, h Handler) bool {
 // errPanic stands for the error of a handler that panicked, which guard has logged.
 var errPanic = errors.New("namespace: handler panicked")
 
-// bindError tells a client which argument was not understood.
-func bindError(err error) error { return &ClientError{Message: err.Error()} }
+// bindError tells a client which argument was not understood, counted from 1.
+// What exactly was wrong would tell of Go types, and helps no client.
+func bindError(e *Event, err error) error {
+	which := "an argument"
+	if ae, ok := errors.AsType[*packet.ArgError](err); ok {
+		which = fmt.Sprintf("argument %d", ae.Index+1)
+	}
+	if e.socket != nil {
+		e.socket.ns.reg.log.Debug("argument not understood", "namespace", e.socket.ns.fullName, "event", e.Name, "error", err)
+	}
+	return &ClientError{Message: which + " is not understood"}
+}
 
 // Handle makes a [Handler] of a function that takes the first argument of the
 // event as a Go value. Its result is the acknowledgement, if the client wants
-// one. An argument that cannot be decoded is an error, and f does not run.
+// one. An argument that cannot be decoded is an error, and f does not run; one
+// that was not sent is A's zero value, as it would be undefined in JavaScript.
 func Handle[A, R any](f func(ctx context.Context, arg A) (R, error)) Handler {
 	return func(ctx context.Context, e *Event) error {
 		var a A
 		if err := e.Bind(&a); err != nil {
-			return bindError(err)
+			return bindError(e, err)
 		}
 		r, err := f(ctx, a)
 		if err != nil {
@@ -207,7 +219,7 @@ func Handle2[A, B, R any](f func(ctx context.Context, a A, b B) (R, error)) Hand
 			b B
 		)
 		if err := e.Bind(&a, &b); err != nil {
-			return bindError(err)
+			return bindError(e, err)
 		}
 		r, err := f(ctx, a, b)
 		if err != nil {
@@ -231,7 +243,7 @@ func Receive[A any](f func(ctx context.Context, arg A) error) Handler {
 	return func(ctx context.Context, e *Event) error {
 		var a A
 		if err := e.Bind(&a); err != nil {
-			return bindError(err)
+			return bindError(e, err)
 		}
 		if err := f(ctx, a); err != nil {
 			return err

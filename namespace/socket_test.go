@@ -325,7 +325,7 @@ func TestSocket_EmitWithAck(t *testing.T) {
 			_, p, s := pair(t)
 			start := time.Now()
 			r := <-ask(s, 3*time.Second)
-			if r.err != ErrTimeout || time.Since(start) != 3*time.Second {
+			if !errors.Is(r.err, ErrTimeout) || time.Since(start) != 3*time.Second {
 				t.Errorf("%v after %v", r.err, time.Since(start))
 			}
 			if n := pending(s); n != 0 {
@@ -440,4 +440,31 @@ func TestSocket_EventsRightAfterConnect(t *testing.T) {
 		p.event(name, `["e"]`)
 	}
 	eventually(t, "all events", func() bool { return handled.Load() == clients })
+}
+
+// Who asks within the context of a socket that goes hears that it has gone, not
+// that the time is over; who gives up hears why.
+func TestSocket_EmitWithAckSaysWhyNothingCame(t *testing.T) {
+	r := newRegistry(t, Options{})
+	r.Setup("*", accept)
+	p := newPeer(t, r, dial{})
+	s := p.join("/x")
+	asked := make(chan error, 1)
+	go func() {
+		_, err := s.EmitWithAck(s.Context(), "question")
+		asked <- err
+	}()
+	p.next()
+	p.leave("/x")
+	if err := receive(t, asked); !errors.Is(err, ErrDisconnected) || errors.Is(err, ErrTimeout) {
+		t.Errorf("a client that goes: %v, want ErrDisconnected", err)
+	}
+
+	s = p.join("/y")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("changed my mind")
+	cancel(why)
+	if _, err := s.EmitWithAck(ctx, "question"); !errors.Is(err, ErrTimeout) || !errors.Is(err, why) {
+		t.Errorf("a caller that gives up: %v", err)
+	}
 }
