@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Redis dies and comes back, with nothing or with what it knew some time ago. Nobody is
@@ -97,8 +99,8 @@ func TestFaults_RedisStalled(t *testing.T) {
 	n1, n2, n3 := c.all[0], c.all[1], c.all[2]
 	a, b, alone := c.join(n1, "/x"), c.join(n2, "/x"), c.join(n3, "/alone")
 	c.hears(a, b)
-	admin := c.redis.Client()
-	admin.Options().ReadTimeout = -1
+	admin := redis.NewClient(&redis.Options{Addr: c.redis.Addr, MaxRetries: -1, ReadTimeout: -1})
+	defer admin.Close()
 	stall := make(chan error, 1)
 	go func() { // ends when Redis goes on
 		stall <- admin.Do(context.Background(), "DEBUG", "SLEEP", "10").Err()
@@ -106,10 +108,17 @@ func TestFaults_RedisStalled(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	during := c.join(n3, "/during")
 	local := c.join(n1, "/x")
+	select {
+	case err := <-stall:
+		t.Errorf("clients were let in only when Redis went on (%v)", err)
+		stall <- nil
+	default:
+	}
 	c.hears(a, local)
 	c.inside(a, b, alone, during, local)
-	<-stall // the client's own patience may be over before
-	c.eventually(15*time.Second, "Redis answers", func() error { return c.redis.Client().Ping(context.Background()).Err() })
+	if err := <-stall; err != nil {
+		t.Fatal(err)
+	}
 	back := time.Now()
 	c.converge(c.all...)
 	t.Logf("one cluster again %v after the stall", time.Since(back))
