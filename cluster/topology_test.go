@@ -38,15 +38,15 @@ func documentedRights(t *testing.T, cluster bool) []any {
 	return args
 }
 
-// allow makes the user, and returns a function that fails the test if Redis has refused it anything since.
-func allow(t *testing.T, c *redis.Client, rights []any) (check func()) {
+// allow makes the user. When the test is over, it fails if Redis has refused the user anything. What the
+// test opens after this is closed before that.
+func allow(t *testing.T, c *redis.Client, rights []any) {
 	t.Helper()
 	ctx := limit(t)
 	if err := c.Do(ctx, rights...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	return func() {
-		t.Helper()
+	t.Cleanup(func() {
 		refused, err := c.ACLLog(ctx, 100).Result()
 		if err != nil {
 			t.Error(err)
@@ -57,25 +57,49 @@ func allow(t *testing.T, c *redis.Client, rights []any) (check func()) {
 			}
 			t.Errorf("Redis refused: %s %s", r.Reason, r.Object)
 		}
-	}
+	})
 }
 
 // Over TLS, as a user that may do what the documentation names and nothing else. It is
 // no parallel test: see redistest.StartTLS.
 func TestCluster_OverTLSAsAnACLUser(t *testing.T) {
 	srv := redistest.StartTLS(t)
-	check := allow(t, srv.Client(), documentedRights(t, false))
-	// No way in but that one.
-	if err := srv.Client().Do(limit(t), "CONFIG", "SET", "requirepass", "other").Err(); err != nil {
-		t.Fatal(err)
-	}
+	admin := srv.Client()
+	allow(t, admin, documentedRights(t, false))
 	w := openWhole(t, srv.URL("node", "secret"), 2)
 	w.life()
+	w.connect()
+	w.agree()
+	w.loseConnections(admin)
+	w.undisturbed()
+	w.retire()
 	w.life() // the scripts are known by now, and the lease is held
-	if t.Failed() {
-		return
+}
+
+// loseConnections cuts all nodes off that are at this server, which lets them back in.
+func (w *whole) loseConnections(admin *redis.Client) {
+	w.Helper()
+	for _, kind := range []string{"normal", "pubsub"} {
+		if err := admin.ClientKillByFilter(w.ctx, "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
+			w.Fatal(err)
+		}
 	}
-	check()
+	w.back()
+	w.agree()
+	w.cross()
+	w.ask()
+}
+
+// back waits until all have a session and subscriptions for a second time.
+func (w *whole) back() {
+	w.Helper()
+	for _, n := range w.nodes {
+		w.until(n.id+" is back", func() bool {
+			m, b := n.Stats()
+			return m.Registrations > 1 && b.Reconnects > 0
+		})
+	}
+	w.ready()
 }
 
 // A certificate for another name is none: neither the directory nor the bus talks to such a server.
@@ -148,13 +172,7 @@ func (w *whole) survives() {
 		}
 		w.until("a local event", func() bool { return n.peer.count(eventFrame(name)) == 1 })
 	}
-	for _, n := range w.nodes {
-		w.until(n.id+" has found the new master", func() bool {
-			m, b := n.Stats()
-			return m.Registrations > 1 && b.Reconnects > 0
-		})
-	}
-	w.ready()
+	w.back()
 	w.agree()
 	if got := w.nodes[0].reg.Lookup(wholeName).Epoch(); got <= epoch {
 		w.Errorf("epoch %d after %d, want a higher one in a new era", got, epoch)
@@ -172,7 +190,7 @@ func TestCluster_OnARedisCluster(t *testing.T) {
 	t.Parallel()
 	all := redistest.StartCluster(t, 3)
 	for _, s := range all {
-		defer allow(t, s.Client(), documentedRights(t, true))()
+		allow(t, s.Client(), documentedRights(t, true))
 	}
 	w := openWhole(t, strings.Replace(redistest.ClusterURL(all[0]), "//", "//node:secret@", 1), 2)
 	w.life()

@@ -293,6 +293,30 @@ func (w *whole) life() {
 	w.agree()
 	w.cross()
 	w.ask()
+	w.watch()
 	w.undisturbed()
 	w.retire()
+}
+
+// watch looks at the cluster as the status page does, and emits as a process that is no node.
+func (w *whole) watch() {
+	w.Helper()
+	n := w.nodes[0]
+	if o, err := n.Directory().Overview(w.ctx); err != nil || len(o.Nodes) != len(w.nodes) || o.Namespaces != 1 {
+		w.Errorf("overview %+v, %v", o, err)
+	}
+	if page, err := n.Directory().Namespaces(w.ctx, PageQuery{}); err != nil || len(page.Namespaces) != 1 {
+		w.Errorf("page %+v, %v", page, err)
+	}
+	e, err := NewEmitter(n.client, EmitterOptions{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	name := w.event()
+	if _, err := e.Emit(w.ctx, wholeName, nil, name); err != nil {
+		w.Error(err)
+	}
+	for _, to := range w.nodes {
+		w.until(name+" of the emitter is at "+to.id, func() bool { return to.peer.count(eventFrame(name)) == 1 })
+	}
 }
