@@ -65,15 +65,45 @@ func (s *Server) collectCluster(ctx context.Context, q status.Query, host string
 	}
 	rep.Totals.Namespaces += s.addPermanent(rep, q, host, o.Time)
 	if host != "" {
-		rep.Totals.Namespaces, rep.Totals.Sockets = len(rep.Namespaces), 0
-		for _, n := range rep.Namespaces {
-			rep.Totals.Sockets += n.Sockets
+		if err := s.countHost(ctx, dir, rep, host); err != nil {
+			s.log.Debug("totals of a host", "host", host, "error", err)
 		}
 	}
 	if q.Namespace != "" || detailed && len(rep.Namespaces) <= detailedPage {
 		s.askDetails(ctx, rep)
 	}
 	return rep
+}
+
+// countHost makes the totals, and the counts of the nodes, those of one virtual
+// host: it is not told how busy the others are.
+func (s *Server) countHost(ctx context.Context, dir *cluster.Directory, rep *status.Report, host string) error {
+	nodes := make(map[string]*status.Node, len(rep.Nodes))
+	for i := range rep.Nodes {
+		n := &rep.Nodes[i]
+		n.Sockets, n.Namespaces = 0, 0
+		nodes[n.ID] = n
+	}
+	rep.Totals.Namespaces, rep.Totals.Sockets = 0, 0
+	for q := (cluster.PageQuery{Prefix: namespace.FullName(host, "/"), Limit: status.DefaultLimit}); ; {
+		page, err := dir.Namespaces(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, state := range page.Namespaces {
+			rep.Totals.Namespaces++
+			rep.Totals.Sockets += state.Sockets()
+			for id, sockets := range state.Nodes {
+				if n := nodes[id]; n != nil {
+					n.Namespaces++
+					n.Sockets += sockets
+				}
+			}
+		}
+		if q.After = page.Next; q.After == "" {
+			return nil
+		}
+	}
 }
 
 // readPage reads the part of the directory that is asked for.
@@ -111,9 +141,11 @@ func describeState(state cluster.NamespaceState, now time.Time) status.Namespace
 func (s *Server) addPermanent(rep *status.Report, q status.Query, host string, now time.Time) (added int) {
 	for _, ns := range s.registry.Namespaces() {
 		i := ns.Info()
-		known := slices.ContainsFunc(rep.Namespaces, func(n status.Namespace) bool { return n.FullName == i.FullName })
-		if !i.Permanent || i.Epoch != 0 || known || host != "" && i.Host != host {
+		if !i.Permanent || i.Epoch != 0 || host != "" && i.Host != host {
 			continue
+		}
+		if slices.ContainsFunc(rep.Namespaces, func(n status.Namespace) bool { return n.FullName == i.FullName }) {
+			continue // another node has been in it
 		}
 		added++
 		onPage := q.Page(i.FullName) && (rep.Next == "" || i.FullName <= rep.Next)

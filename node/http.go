@@ -90,15 +90,15 @@ func (s *Server) guarded(h http.HandlerFunc) http.HandlerFunc {
 			http.NotFound(w, r)
 			return
 		}
-		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !bearer {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") {
 			token = r.URL.Query().Get("token")
 		}
 		// Digests, so that the time does not tell the length either.
 		want, got := sha256.Sum256([]byte(s.opts.StatusToken)), sha256.Sum256([]byte(token))
 		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="status"`)
-			http.Error(w, "status needs a token", http.StatusUnauthorized)
+			http.Error(w, "status needs its token, as \"Authorization: Bearer TOKEN\" or as ?token=TOKEN", http.StatusUnauthorized)
 			return
 		}
 		h(w, r)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -34,7 +35,8 @@ type Options struct {
 	// It needs a BusPrefix of its own: Node servers do not survive it.
 	GoDialect bool
 
-	// Cluster is the name of the cluster. Default "default".
+	// Cluster is the name of the cluster. Default "default". Clusters that share a
+	// Redis need a BusPrefix each, too.
 	Cluster string
 	// NodeID names this node in the cluster. Default the host name and a random suffix.
 	NodeID string
@@ -106,8 +108,9 @@ type Options struct {
 	// HandshakesPerSecond bounds the new connections of one address. Default
 	// 10,000; negative: no bound.
 	HandshakesPerSecond float64
-	// Limits holds the bounds that package namespace enforces; of its other
-	// fields none is used.
+	// Limits holds the bounds that package namespace enforces. Its other fields
+	// (Host, Retirement, Cluster, NodeID, ConnectTimeout, Logger) must be zero:
+	// they are set by those of the same name here.
 	Limits namespace.Options
 
 	// Logger receives what an operator should know. Default slog.Default().
@@ -120,6 +123,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.Cluster = cmp.Or(o.Cluster, "default")
 	o.Path = cmp.Or(o.Path, "/socket.io")
+	if l := o.Limits; l.Host != namespace.All || l.Retirement != 0 || l.Cluster != nil || l.NodeID != "" || l.ConnectTimeout != 0 || l.Logger != nil {
+		return o, errors.New("node: Options.Limits sets what is not a limit; the field of the same name in Options is meant")
+	}
 	if o.Path[0] != '/' {
 		return o, fmt.Errorf("node: Options.Path is %q, must begin with a slash", o.Path)
 	}

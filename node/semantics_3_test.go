@@ -142,7 +142,7 @@ func TestSemantics_3_3_ComingBackAtTheLastMoment(t *testing.T) {
 			expiries.Add(1)
 		})
 		ns.On("still there?", func(_ context.Context, e *namespace.Event) error {
-			return e.Ack(!expired.Load() && srv.Namespaces().Lookup(ns.FullName()) == ns)
+			return e.Ack(!expired.Load() && srv.Registry().Lookup(ns.FullName()) == ns)
 		})
 		return nil
 	})
@@ -186,7 +186,7 @@ func TestSemantics_3_3_ComingBackAtTheLastMoment(t *testing.T) {
 	}
 	all.Wait()
 	waitFor(t, "all are gone", func() bool {
-		return len(srv.Namespaces().Namespaces()) == 1 && setups.Load() == expiries.Load()
+		return len(srv.Registry().Namespaces()) == 1 && setups.Load() == expiries.Load()
 	})
 	t.Logf("%d incarnations for %d joins", setups.Load(), clients*rounds)
 }
@@ -477,7 +477,7 @@ func TestSemantics_3_11_NeverJoined(t *testing.T) {
 			j.wantExpiry(t, name, 1, left, r)
 		}
 		pass(lateness)
-		if got := srv.Namespaces().Namespaces(); len(got) != 1 {
+		if got := srv.Registry().Namespaces(); len(got) != 1 {
 			t.Errorf("%d namespaces are left, want the main one", len(got))
 		}
 	})

@@ -188,7 +188,7 @@ func TestAPI_HandlerPanics(t *testing.T) {
 	if got := receive(t, gone); got != namespace.ReasonClientLeft {
 		t.Errorf("reason %q", got)
 	}
-	if got := srv.Namespaces().Stats().Panics; got != 2 {
+	if got := srv.Registry().Stats().Panics; got != 2 {
 		t.Errorf("%d panics counted, want 2", got)
 	}
 	srv.Main().OnConnect(func(*namespace.Socket) { panic("boom") })

@@ -120,12 +120,12 @@ func (j *journal) named(name string) namespace.SetupFunc {
 func accept(*namespace.Namespace, namespace.Match) error { return nil }
 
 // exists says whether a namespace is live.
-func (s *testServer) exists(full string) bool { return s.Namespaces().Lookup(full) != nil }
+func (s *testServer) exists(full string) bool { return s.Registry().Lookup(full) != nil }
 
 // live returns a namespace that has to be there.
 func (s *testServer) live(full string) *namespace.Namespace {
 	s.t.Helper()
-	ns := s.Namespaces().Lookup(full)
+	ns := s.Registry().Lookup(full)
 	if ns == nil {
 		s.t.Fatalf("%s is not live", full)
 	}

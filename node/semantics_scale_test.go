@@ -41,7 +41,7 @@ func TestScale_TenThousandNamespacesLeaveNothing(t *testing.T) {
 			}
 			all.Wait()
 			synctest.Wait()
-			if n := len(srv.Namespaces().Namespaces()); n != 1+clients*each {
+			if n := len(srv.Registry().Namespaces()); n != 1+clients*each {
 				t.Fatalf("%d namespaces are live", n)
 			}
 			peak, _ = live()
@@ -55,7 +55,7 @@ func TestScale_TenThousandNamespacesLeaveNothing(t *testing.T) {
 				c.close()
 			}
 			pass(2 * time.Minute)
-			if n := len(srv.Namespaces().Namespaces()); n != 1 {
+			if n := len(srv.Registry().Namespaces()); n != 1 {
 				t.Fatalf("%d namespaces are left", n)
 			}
 			return peak
@@ -111,12 +111,12 @@ func TestScale_RefusedNamespacesLeaveNothing(t *testing.T) {
 		if refused != 90 || joined != n-90 { // the names of two digits
 			t.Errorf("%d joined, %d refused", joined, refused)
 		}
-		if got := len(srv.Namespaces().Namespaces()); got != joined+1 {
+		if got := len(srv.Registry().Namespaces()); got != joined+1 {
 			t.Errorf("%d namespaces are live, want %d", got, joined+1)
 		}
 		c.close()
 		pass(2 * time.Second)
-		if got := len(srv.Namespaces().Namespaces()); got != 1 {
+		if got := len(srv.Registry().Namespaces()); got != 1 {
 			t.Errorf("%d namespaces are left", got)
 		}
 	})

@@ -150,8 +150,8 @@ func (s *Server) Of(name, host string) (*namespace.Namespace, error) {
 // Main is the namespace "/" of the main host, which always exists.
 func (s *Server) Main() *namespace.Namespace { return s.main }
 
-// Namespaces are what is live on this node.
-func (s *Server) Namespaces() *namespace.Registry { return s.registry }
+// Registry holds what is live on this node.
+func (s *Server) Registry() *namespace.Registry { return s.registry }
 
 // OnRetire registers a hook that runs when a namespace has been retired
 // everywhere, on one node of the cluster.
@@ -200,7 +200,8 @@ func (s *Server) ListenAndServe(ctx context.Context, addr string) error {
 	// system calls a connection.
 	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return errors.Join(fmt.Errorf("node: %w", err), s.Close(context.Background()))
+		s.draining.Store(true) // nothing has been served that would have to be drained
+		return errors.Join(err, s.Close(context.Background()))
 	}
 	return s.Serve(ctx, l)
 }

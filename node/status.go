@@ -25,7 +25,7 @@ func (s *Server) serveStatusPage(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if err := (status.View{Report: report, Host: host}).Write(w); err != nil {
+	if err := (status.View{Report: report, Host: host, Query: r.URL.Query()}).Write(w); err != nil {
 		s.log.Debug("status page", "error", err)
 	}
 }
@@ -72,12 +72,12 @@ func (s *Server) collect(q status.Query, host string, detailed bool) *status.Rep
 	slices.SortFunc(all, func(a, b *namespace.Namespace) int { return strings.Compare(a.FullName(), b.FullName()) })
 	for _, ns := range all {
 		info := ns.Info()
+		if host != "" && info.Host != host {
+			continue // a host is not told how busy the others are
+		}
 		self.Sockets += info.Sockets
 		if info.Sockets > 0 {
 			self.Namespaces++
-		}
-		if host != "" && info.Host != host {
-			continue
 		}
 		rep.Totals.Namespaces++
 		rep.Totals.Sockets += info.Sockets

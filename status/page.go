@@ -4,7 +4,9 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -25,6 +27,18 @@ type View struct {
 	// Host is the host that asks; empty for the main host, which sees the
 	// namespaces of all.
 	Host string
+	// Query holds the parameters of the request, which links keep.
+	Query url.Values
+}
+
+// More is the link to the next part of the page.
+func (v View) More() string {
+	q := maps.Clone(v.Query)
+	if q == nil {
+		q = url.Values{}
+	}
+	q.Set("after", v.Next)
+	return "?" + q.Encode()
 }
 
 // Label is what a namespace is called on this page: a host knows its own by

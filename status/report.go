@@ -47,6 +47,21 @@ type Node struct {
 	Namespaces     int       `json:"namespaces"` // in which the node has sockets
 }
 
+// silentAfter is how old the heartbeat of a node is when it counts as silent:
+// one comes every second.
+const silentAfter = 3 * time.Second
+
+// State says in a word how the node is: up, draining or silent.
+func (n Node) State() string {
+	switch {
+	case time.Duration(n.HeartbeatAgeMS)*time.Millisecond > silentAfter:
+		return "silent"
+	case n.Draining:
+		return "draining"
+	}
+	return "up"
+}
+
 // Totals counts over the whole cluster.
 type Totals struct {
 	Nodes      int `json:"nodes"`

@@ -93,11 +93,11 @@ func serveNode(t *testing.T) (url, redisURL string) {
 func TestEmit_ReachesClients(t *testing.T) {
 	url, redis := serveNode(t)
 	c := join(t, url, "/chat")
-	code, stdout, stderr := command(t, "emit", "--redis", redis, "--namespace", "/chat", "news", `{"a":[1,"<"]}`, "plain words", "2.5")
+	code, stdout, stderr := command(t, "emit", "--redis", redis, "--namespace", "/chat", "news", `{"a":[1,"<"]}`, "plain words", "-2.5")
 	if code != exitDone || stdout != "published to 1 servers\n" {
 		t.Fatalf("status %d, output %q, error %q", code, stdout, stderr)
 	}
-	if got, want := c.request(http.MethodGet, ""), `42/chat,["news",{"a":[1,"<"]},"plain words",2.5]`; got != want {
+	if got, want := c.request(http.MethodGet, ""), `42/chat,["news",{"a":[1,"<"]},"plain words",-2.5]`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if _, stdout, _ := command(t, "emit", "--redis", redis, "--namespace", "/nobody", "news"); stdout != "published to 0 servers\n" {

@@ -56,8 +56,8 @@ the other; leave on both, and the namespace is retired everywhere.`,
 			if retirement <= 0 {
 				return usagef("--retirement is %v, must be above 0", retirement)
 			}
-			if _, _, err := net.SplitHostPort(listen); err != nil {
-				return usagef("--listen is %q, want host:port", listen)
+			if err := checkAddress("listen", listen); err != nil {
+				return err
 			}
 			log, err := newLogger(cmd.ErrOrStderr(), "text", logLevel)
 			if err != nil {

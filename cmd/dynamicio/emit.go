@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/dynamicio/dynamicio/cluster"
@@ -27,7 +29,8 @@ func emitCommand() *cobra.Command {
 		Use:   "emit --redis URL --namespace NAME EVENT [JSON...]",
 		Short: "Publish one event into a cluster",
 		Long: `Publish one event to the clients in a namespace, or in a room of it, on all
-nodes. Arguments are JSON; what is not JSON is taken for a string.`,
+nodes. Arguments are JSON; what is not JSON is taken for a string. Flags stand
+before the event. Only servers with clients in the namespace are counted.`,
 		Example: `  dynamicio emit --redis redis://localhost:6379 --namespace /chat news '"dinner is ready"'
   dynamicio emit --redis redis://localhost:6379 --namespace /chat --host other.com --room kitchen menu '{"soup":true}' 2`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -37,7 +40,7 @@ nodes. Arguments are JSON; what is not JSON is taken for a string.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := environ(cmd.Flags()); err != nil {
+			if err := environ(cmd.Flags(), "host", "namespace"); err != nil {
 				return err
 			}
 			servers, err := emit(cmd.Context(), f, args[0], args[1:])
@@ -50,6 +53,7 @@ nodes. Arguments are JSON; what is not JSON is taken for a string.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
+	flags.SetInterspersed(false) // an argument may be -1
 	flags.StringVar(&f.redis, "redis", "", "URL of the Redis that the nodes meet in (required)")
 	flags.StringVar(&f.name, "namespace", "/", "namespace, as clients call it")
 	flags.StringVar(&f.host, "host", "", "virtual host of the namespace (default: the main one)")
@@ -71,6 +75,7 @@ func emit(ctx context.Context, f emitFlags, event string, args []string) (int64,
 	if strings.HasPrefix(f.name, "//") {
 		return 0, usagef("--namespace is %q; the host goes into --host", f.name)
 	}
+	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // the error says it all
 	client, err := cluster.Connect(f.redis)
 	if err != nil {
 		return 0, usagef("--redis: %v", err)

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,13 +12,14 @@ import (
 )
 
 // environ gives every flag that is not on the command line the value of its
-// environment variable, if that is set.
-func environ(flags *pflag.FlagSet) error {
+// environment variable, if that is set. Those named in except have none: a
+// flag of serve has the same name and means something else.
+func environ(flags *pflag.FlagSet, except ...string) error {
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || failed != nil || f.Name == "help" {
+		if !set || f.Changed || failed != nil || f.Name == "help" || slices.Contains(except, f.Name) {
 			return
 		}
 		if list, ok := f.Value.(pflag.SliceValue); ok {
@@ -30,6 +34,27 @@ func environ(flags *pflag.FlagSet) error {
 	})
 	return failed
 }
+
+// checkAddress refuses what cannot be listened on, under the name of its flag.
+func checkAddress(flag, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return usagef("--%s is %q, want host:port or :port", flag, addr)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return usagef("--%s is %q, whose port is not a number from 0 to 65535", flag, addr)
+	}
+	return nil
+}
+
+// flagNames are the flags that set the options which errors of the packages name.
+var flagNames = strings.NewReplacer(
+	"node: ", "", "engineio: ", "", "namespace: ", "", "cluster: ", "", "lease: ", "", "bus: ", "",
+	"Options.Origins", "--cors-origin", "Options.Cluster", "--cluster", "Options.NodeTTL", "--node-ttl",
+	"Options.Node ", "--node-id ", "Options.TTL", "--lease-ttl", "Options.Path", "--path", "Options.Host", "--host",
+	"Options.PingInterval", "--ping-interval", "Options.PingTimeout", "--ping-timeout",
+	"Redis URL", "--redis", "the stock Go dialect needs a prefix", "--bus-dialect go needs a --bus-prefix",
+)
 
 func envName(flag string) string {
 	return "DYNAMICIO_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -57,7 +58,7 @@ acknowledgement if the client wants one:
 	flags.StringVar(&f.listen, "listen", ":8080", "address to serve on; port 0 picks a free one")
 	flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for health checks and pprof (default: health checks on the main one, no pprof)")
 	flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
-	flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster")
+	flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; clusters that share a Redis need a --bus-prefix each, too")
 	flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
 	flags.StringVar(&o.Path, "path", "/socket.io", "path of Engine.IO, the client and the status")
 	flags.StringVar(&f.host, "host", "*", `main host: "*", a name, "/regexp/", or "true" (no host is the main one)`)
@@ -124,10 +125,16 @@ func (f *serveFlags) complete(logs io.Writer) error {
 	if o.Path == "" || o.Path[0] != '/' {
 		return usagef("--path is %q, must begin with a slash", o.Path)
 	}
-	for _, l := range []struct{ flag, value string }{{"listen", f.listen}, {"admin-listen", f.adminListen}} {
-		if _, _, err := net.SplitHostPort(l.value); err != nil && l.value != "" {
-			return usagef("--%s is %q, want host:port or :port", l.flag, l.value)
+	if err := checkAddress("listen", f.listen); err != nil {
+		return err
+	}
+	if f.adminListen != "" {
+		if err := checkAddress("admin-listen", f.adminListen); err != nil {
+			return err
 		}
+	}
+	if o.GoDialect && o.BusPrefix == "socket.io" {
+		return usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit")
 	}
 	o.Logger, err = newLogger(logs, f.logFormat, f.logLevel)
 	return err
@@ -168,7 +175,7 @@ func serve(ctx context.Context, f serveFlags, logs io.Writer) error {
 	}
 	srv, err := node.New(f.options)
 	if err != nil {
-		return &usageError{err} // what is left to go wrong is a wrong option
+		return &usageError{errors.New(flagNames.Replace(err.Error()))} // what is left to go wrong is a wrong option
 	}
 	addVerbs(srv)
 	if f.adminListen != "" {
@@ -178,7 +185,10 @@ func serve(ctx context.Context, f serveFlags, logs io.Writer) error {
 		}
 		defer stop()
 	}
-	return srv.ListenAndServe(ctx, f.listen)
+	if err := srv.ListenAndServe(ctx, f.listen); err != nil {
+		return fmt.Errorf("--listen %s: %w", f.listen, err)
+	}
+	return nil
 }
 
 // serveAdmin serves the health checks and pprof on an address of their own,

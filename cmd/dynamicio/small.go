@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"time"
 
@@ -24,6 +26,16 @@ func versionCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "dynamicio %s, commit %s, %s\n", node.Version(), commit, runtime.Version())
 		},
 	}
+}
+
+// localURL is where a node on this machine listens, going by the environment
+// that it shares with its health check.
+func localURL() string {
+	_, port, err := net.SplitHostPort(os.Getenv("DYNAMICIO_LISTEN"))
+	if err != nil || port == "" || port == "0" {
+		port = "8080"
+	}
+	return "http://127.0.0.1:" + port
 }
 
 func healthcheckCommand() *cobra.Command {
@@ -56,7 +68,7 @@ func healthcheckCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8080", "base URL of the node")
+	cmd.Flags().StringVar(&url, "url", localURL(), "base URL of the node (default: the port of DYNAMICIO_LISTEN, if that is set)")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long to wait for the answer")
 	return cmd
 }

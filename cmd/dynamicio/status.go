@@ -38,7 +38,7 @@ func statusCommand() *cobra.Command {
   dynamicio status --watch`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := environ(cmd.Flags()); err != nil {
+			if err := environ(cmd.Flags(), "host"); err != nil {
 				return err
 			}
 			if f.asJSON && f.watch {
@@ -158,11 +158,7 @@ func printReport(out io.Writer, r *status.Report) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NODE\tADDRESS\tSTATE\tHEARTBEAT\tUP\tNAMESPACES\tSOCKETS")
 	for _, n := range r.Nodes {
-		state := "up"
-		if n.Draining {
-			state = "draining"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.1fs ago\t%s\t%d\t%d\n", plain(n.ID), cmp.Or(plain(n.Address), "-"), state,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.1fs ago\t%s\t%d\t%d\n", plain(n.ID), cmp.Or(plain(n.Address), "-"), n.State(),
 			float64(n.HeartbeatAgeMS)/1000, r.Time.Sub(n.Started).Round(time.Second), n.Namespaces, n.Sockets)
 	}
 	fmt.Fprintln(t)

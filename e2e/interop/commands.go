@@ -74,7 +74,7 @@ func (c commands) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c commands) do(ctx context.Context, cmd *command) (any, error) {
-	ns := c.srv.Namespaces().Lookup(cmd.NS)
+	ns := c.srv.Registry().Lookup(cmd.NS)
 	if ns == nil {
 		host, name := namespace.SplitFullName(cmd.NS)
 		var err error
