@@ -68,6 +68,22 @@ func TestCluster_OverTLSAsAnACLUser(t *testing.T) {
 	allow(t, admin, documentedRights(t, false))
 	w := openWhole(t, srv.URL("node", "secret"), 2)
 	w.life()
+	list, err := admin.ClientList(w.ctx).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := 0
+	for line := range strings.Lines(list) {
+		if strings.Contains(line, " laddr="+srv.TLSAddr+" ") {
+			conns++
+			if !strings.Contains(line, " user=node ") {
+				t.Errorf("not logged in: %s", line)
+			}
+		}
+	}
+	if conns < 8 { // a session, a listener and two of the bus, for each node
+		t.Errorf("%d connections over TLS: %s", conns, list)
+	}
 	w.connect()
 	w.agree()
 	w.loseConnections(admin)
@@ -201,7 +217,7 @@ func TestCluster_OnARedisCluster(t *testing.T) {
 func TestCluster_RedisClusterFailover(t *testing.T) {
 	t.Parallel()
 	all := redistest.StartCluster(t, 3)
-	master := owner(t, all, newKeys("default").era)
+	master := redistest.Owner(t, all, newKeys("default").era)
 	replica := redistest.AddReplica(t, all, master)
 	w := openWhole(t, redistest.ClusterURL(all[0]), 2)
 	w.connect()
@@ -214,14 +230,44 @@ func TestCluster_RedisClusterFailover(t *testing.T) {
 	w.survives()
 }
 
-// owner is the one that has the key.
-func owner(t *testing.T, all []*redistest.Server, key string) *redistest.Server {
-	t.Helper()
-	for _, s := range all {
-		if err := s.Client().Get(limit(t), key).Err(); err == nil || !strings.HasPrefix(err.Error(), "MOVED") {
-			return s
-		}
+// The master is replaced while it lives, and goes on answering for a while: until Sentinel
+// makes it a replica, which takes it some 10 s.
+func TestCluster_SentinelSwitchOver(t *testing.T) {
+	t.Parallel()
+	r := redistest.StartReplicated(t)
+	w := openWhole(t, r.URL(), 2)
+	w.connect()
+	w.agree()
+	w.cross()
+	if err := r.Sentinel.Client().Do(w.ctx, "SENTINEL", "FAILOVER", redistest.SentinelName).Err(); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("nobody has the key")
-	return nil
+	w.survives()
+}
+
+// The slot of the cluster's keys moves to another server, without the data. The sessions end there,
+// and what the nodes have is asserted where the slot is.
+func TestCluster_RedisClusterMovesTheSlot(t *testing.T) {
+	t.Parallel()
+	all := redistest.StartCluster(t, 3)
+	w := openWhole(t, redistest.ClusterURL(all[0]), 2)
+	w.connect()
+	w.agree()
+	w.cross()
+	redistest.MoveSlot(t, all, newKeys("default").era)
+	w.until("all are registered anew", func() bool {
+		for _, n := range w.nodes {
+			if m, _ := n.Stats(); m.Registrations < 2 {
+				return false
+			}
+		}
+		return true
+	})
+	w.ready()
+	w.agree()
+	w.cross()
+	w.ask()
+	w.undisturbed()
+	w.retire()
+	w.life()
 }

@@ -6,10 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // formTimeout is how long servers may take to find each other: some 2 s.
@@ -151,3 +154,49 @@ func awaitCluster(tb testing.TB, all []*Server) {
 
 // ClusterURL is what a client is given: it finds the others.
 func ClusterURL(s *Server) string { return "redis+cluster://" + s.Addr }
+
+// Owner is the master that has a key's slot.
+func Owner(tb testing.TB, all []*Server, key string) *Server {
+	tb.Helper()
+	for _, s := range all {
+		if owns(s, key) {
+			return s
+		}
+	}
+	tb.Fatalf("redistest: nobody has the slot of %s", key)
+	return nil
+}
+
+func owns(s *Server, key string) bool {
+	c := s.Client()
+	defer c.Close()
+	err := c.Exists(context.Background(), key).Err()
+	return err == nil || !redis.HasErrorPrefix(err, "MOVED")
+}
+
+// MoveSlot has another master take the slot of a key over. The keys in it are lost.
+func MoveSlot(tb testing.TB, all []*Server, key string) {
+	tb.Helper()
+	ctx := context.Background()
+	from := Owner(tb, all, key)
+	to := all[(slices.Index(all, from)+1)%len(all)]
+	c := to.Client()
+	slot, err := c.ClusterKeySlot(ctx, key).Result()
+	var fromID, toID string
+	if err == nil {
+		fromID, err = from.Client().Do(ctx, "CLUSTER", "MYID").Text()
+	}
+	if err == nil {
+		toID, err = c.Do(ctx, "CLUSTER", "MYID").Text()
+	}
+	if err == nil {
+		err = c.Do(ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", fromID).Err()
+	}
+	if err == nil { // what it imports it takes with a higher epoch than all others have
+		err = c.Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", toID).Err()
+	}
+	if err != nil {
+		tb.Fatalf("redistest: %v", err)
+	}
+	await(tb, "the former owner gives way", func() bool { return !owns(from, key) })
+}
