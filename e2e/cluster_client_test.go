@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 )
 
 // socket is a Socket.IO client in one namespace, over a WebSocket. It never
@@ -87,16 +88,17 @@ func (s *socket) answered(r io.Reader) error {
 
 // packet reads one text frame and answers heartbeats.
 func (s *socket) packet(r io.Reader) (string, error) {
-	f, err := ws.ReadFrame(r)
+	data, _, err := wsutil.ReadServerData(struct {
+		io.Reader
+		io.Writer
+	}{r, s.conn})
 	switch {
 	case err != nil:
 		return "", err
-	case f.Header.OpCode == ws.OpClose:
-		return "", io.EOF
-	case string(f.Payload) == "2":
+	case string(data) == "2":
 		return "", s.send("3")
 	}
-	return string(f.Payload), nil
+	return string(data), nil
 }
 
 // read is the goroutine of a socket.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 
 	"github.com/dynamicio/dynamicio/namespace"
 )
@@ -50,8 +50,6 @@ func (j *journal) list() []string {
 	}
 	return all
 }
-
-func (j *journal) has(what string) bool { return slices.Contains(j.list(), what) }
 
 // wait waits for an entry and returns when it was made.
 func (j *journal) wait(t testing.TB, what string) time.Time {
@@ -183,9 +181,12 @@ func (s *testServer) raw(request string) string {
 // readText reads one WebSocket text message.
 func readText(t testing.TB, r io.Reader) string {
 	t.Helper()
-	f, err := ws.ReadFrame(r)
+	data, err := wsutil.ReadServerText(struct {
+		io.Reader
+		io.Writer
+	}{r, io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(f.Payload)
+	return string(data)
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 	"go.uber.org/goleak"
 
 	"github.com/dynamicio/dynamicio/node"
@@ -191,21 +192,25 @@ func (c *client) dialWebSocket() (open string, loop func()) {
 	c.t.Helper()
 	conn, r := c.upgrade(c.how.url(c.srv, "websocket"))
 	c.conn = conn
-	f, err := ws.ReadFrame(r)
+	rw := struct {
+		io.Reader
+		io.Writer
+	}{r, conn}
+	first, _, err := wsutil.ReadServerData(rw)
 	if err != nil {
 		c.t.Fatalf("open packet: %v", err)
 	}
-	return string(f.Payload), func() {
+	return string(first), func() {
 		for {
-			f, err := ws.ReadFrame(r)
+			data, op, err := wsutil.ReadServerData(rw)
 			switch {
-			case err != nil || f.Header.OpCode == ws.OpClose:
+			case err != nil:
 				_ = conn.Close()
 				return
-			case f.Header.OpCode == ws.OpText:
-				c.packet(string(f.Payload))
-			case f.Header.OpCode == ws.OpBinary:
-				c.in <- "\x00" + string(f.Payload)
+			case op == ws.OpText:
+				c.packet(string(data))
+			case op == ws.OpBinary:
+				c.in <- "\x00" + string(data)
 			}
 		}
 	}
