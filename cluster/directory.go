@@ -120,6 +120,11 @@ func (d *Directory) register(ctx context.Context, info NodeInfo) (*Session, erro
 	s, err := d.registerOver(ctx, conn, info)
 	if err != nil {
 		conn.Close()
+		if c, ok := d.client.(*redis.ClusterClient); ok {
+			// The slot may have another master by now. The client does not see what goes
+			// wrong on a connection of ours, and so would not ask.
+			c.ReloadState(ctx)
+		}
 	}
 	return s, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
 	"github.com/redis/go-redis/v9"
@@ -270,4 +271,37 @@ func TestCluster_RedisClusterMovesTheSlot(t *testing.T) {
 	w.undisturbed()
 	w.retire()
 	w.life()
+}
+
+// A directory finds the new master of a Redis Cluster by itself: nothing else uses its client here.
+func TestDirectory_FindsTheNewMaster(t *testing.T) {
+	t.Parallel()
+	all := redistest.StartCluster(t, 1)
+	replica := redistest.AddReplica(t, all, all[0])
+	w := newWorld(t, replica)
+	c, err := Connect(redistest.ClusterURL(all[0]) + "?addr=" + replica.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d, err := New(c, Options{Node: "a", NodeTTL: ttl, Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := w.register(d)
+	all[0].Kill()
+	if err := replica.Client().Do(w.ctx, "CLUSTER", "FAILOVER", "TAKEOVER").Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("it registers with the new one", func() bool {
+		next, err := d.Register(w.ctx, NodeInfo{})
+		if err != nil {
+			return false
+		}
+		defer next.Close()
+		if !next.NewEra() || next.Number() <= s.Number() {
+			t.Errorf("session %d after %d, new era %v", next.Number(), s.Number(), next.NewEra())
+		}
+		return true
+	})
 }
