@@ -81,8 +81,9 @@ func TestBus_PublisherKilled(t *testing.T) {
 		want = append(want, fmt.Sprintf(`0 /x 2/x,["n",%d]`, i))
 		b.messages(i + 1)
 		kill(t, c, "dynamicio:a:publish")
-		eventually(t, "noticed", func() bool { return len(clients(t, c, "name=dynamicio:a:publish ")) == 0 })
-		time.Sleep(time.Millisecond) // the end of the connection is on its way to us
+		eventually(t, "noticed", func() bool {
+			return errors.Is(a.out.current.Load().nc.SetReadDeadline(time.Time{}), net.ErrClosed)
+		})
 	}
 	b.expect(a, "/x", want...)
 }

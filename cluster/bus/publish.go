@@ -278,11 +278,11 @@ func (b *Bus) send(l *outLink, items []outItem) {
 // stop waits for it.
 func (b *Bus) receive(l *outLink) {
 	l.err = b.receiveAll(l)
-	l.c.close()
 	if b.ctx.Err() == nil {
 		b.log.Warn("bus: publishing connection broke", "error", l.err)
 	}
-	close(l.ended)
+	close(l.ended) // before the connection is closed: nothing more is written to it
+	l.c.close()
 }
 
 func (b *Bus) receiveAll(l *outLink) error {
