@@ -3,27 +3,27 @@ package cluster
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/dynamicio/dynamicio/cluster/bus"
 	"github.com/dynamicio/dynamicio/cluster/wire"
 	"github.com/dynamicio/dynamicio/namespace"
-	"github.com/dynamicio/dynamicio/namespace/frame"
 	"github.com/dynamicio/dynamicio/namespace/packet"
 )
 
 // Emitter publishes events into a cluster from a process that is no node of
 // it. It keeps nothing and may be used from any goroutine.
 type Emitter struct {
-	client redis.UniversalClient
-	opts   EmitterOptions
+	client  redis.UniversalClient
+	prefix  string
+	dialect wire.Dialect
 }
 
 // EmitterOptions says how the nodes listen; they are those of [Config].
 type EmitterOptions struct {
-	BusPrefix string // default "socket.io"
+	BusPrefix string // default [bus.DefaultPrefix]
 	GoDialect bool
 }
 
@@ -34,11 +34,11 @@ const emitterID = "emitter"
 // NewEmitter makes an emitter over a client, which stays the caller's to
 // close. It does not talk to Redis.
 func NewEmitter(client redis.UniversalClient, o EmitterOptions) (*Emitter, error) {
-	o.BusPrefix = cmp.Or(o.BusPrefix, "socket.io")
-	if o.GoDialect && o.BusPrefix == "socket.io" {
-		return nil, errors.New("cluster: the stock Go dialect needs a prefix of its own: it makes Node servers exit")
+	e := &Emitter{client: client, prefix: cmp.Or(o.BusPrefix, bus.DefaultPrefix), dialect: wire.Node}
+	if o.GoDialect {
+		e.dialect = wire.StockGo
 	}
-	return &Emitter{client, o}, nil
+	return e, bus.CheckDialect(e.prefix, e.dialect)
 }
 
 // Emit sends an event to the clients in a namespace, or in any of its rooms,
@@ -51,30 +51,14 @@ func (e *Emitter) Emit(ctx context.Context, fullName string, rooms []string, eve
 	if err != nil {
 		return 0, fmt.Errorf("cluster: emit %q: %w", event, err)
 	}
-	payload, err := e.encode(&namespace.Message{FullName: fullName, Name: name, Rooms: rooms, Event: f, Flags: frame.Flags{}})
+	m := &namespace.Message{FullName: fullName, Name: name, Rooms: rooms, Event: f}
+	payload, err := wire.AppendBroadcast(nil, e.dialect, emitterID, m)
 	if err != nil {
 		return 0, fmt.Errorf("cluster: emit %q: %w", event, err)
 	}
-	servers, err = e.client.Publish(ctx, e.channel(fullName), payload).Result()
+	servers, err = e.client.Publish(ctx, bus.BroadcastChannel(e.prefix, e.dialect, fullName), payload).Result()
 	if err != nil {
 		return 0, &Error{Op: "emit", Err: err}
 	}
 	return servers, nil
-}
-
-func (e *Emitter) encode(m *namespace.Message) ([]byte, error) {
-	dialect := wire.Node
-	if e.opts.GoDialect {
-		dialect = wire.StockGo
-	}
-	return wire.AppendBroadcast(nil, dialect, emitterID, m)
-}
-
-// channel is the one that every node in the namespace listens to.
-func (e *Emitter) channel(fullName string) string {
-	c := e.opts.BusPrefix + "#" + fullName + "#"
-	if e.opts.GoDialect {
-		c += "#" // an empty room: stock Go servers ignore the plain channel
-	}
-	return c
 }

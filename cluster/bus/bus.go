@@ -307,11 +307,17 @@ func (b *Bus) ownResponseChannel(full string) string {
 	return b.responseChannel(full) + b.uid + "#"
 }
 
-// publishChannel is where our broadcasts go. Stock Go servers ignore the channel that Node takes for
-// the whole namespace, and take one with an empty room instead.
+// publishChannel is where our broadcasts go.
 func (b *Bus) publishChannel(full string) string {
-	if b.opts.Dialect == wire.StockGo {
-		return b.roomChannel(full, "")
+	return BroadcastChannel(b.opts.Prefix, b.opts.Dialect, full)
+}
+
+// BroadcastChannel is where broadcasts in a namespace are published, those to rooms included. Stock Go
+// servers ignore the channel that Node takes for the whole namespace, and take one with an empty room
+// instead.
+func BroadcastChannel(prefix string, d wire.Dialect, fullName string) string {
+	if d == wire.StockGo {
+		return prefix + "#" + fullName + "##"
 	}
-	return b.broadcastChannel(full)
+	return prefix + "#" + fullName + "#"
 }

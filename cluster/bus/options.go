@@ -63,16 +63,25 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-const defaultPrefix = "socket.io"
+// DefaultPrefix begins the channels of everybody in the field.
+const DefaultPrefix = "socket.io"
+
+// CheckDialect says why a dialect must not be written under a prefix, nil if it may.
+func CheckDialect(prefix string, d wire.Dialect) error {
+	if d == wire.StockGo && prefix == DefaultPrefix {
+		return fmt.Errorf("bus: the stock Go dialect needs a prefix other than %q: it makes Node servers exit", prefix)
+	}
+	return nil
+}
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Client == nil || o.NodeID == "" {
 		return o, errors.New("bus: Options.Client and Options.NodeID are required")
 	}
-	setDefault(&o.Prefix, defaultPrefix)
+	setDefault(&o.Prefix, DefaultPrefix)
 	setDefault(&o.Cluster, "default")
-	if o.Dialect == wire.StockGo && o.Prefix == defaultPrefix {
-		return o, fmt.Errorf("bus: the stock Go dialect needs a prefix other than %q: it makes Node servers exit", defaultPrefix)
+	if err := CheckDialect(o.Prefix, o.Dialect); err != nil {
+		return o, err
 	}
 	for name, v := range map[string]int{"MaxMessage": o.MaxMessage, "MaxQueue": o.MaxQueue, "MaxBacklog": o.MaxBacklog, "MaxAside": o.MaxAside} {
 		if v < 0 {

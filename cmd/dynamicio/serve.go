@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/dynamicio/dynamicio/cluster/bus"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node"
 )
@@ -133,7 +134,7 @@ func (f *serveFlags) complete(logs io.Writer) error {
 			return err
 		}
 	}
-	if o.GoDialect && o.BusPrefix == "socket.io" {
+	if o.GoDialect && o.BusPrefix == bus.DefaultPrefix {
 		return usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit")
 	}
 	o.Logger, err = newLogger(logs, f.logFormat, f.logLevel)
