@@ -107,6 +107,8 @@ func (c *Cluster) Ready() error {
 	switch {
 	case !c.member.Ready():
 		return errors.New("not registered in Redis")
+	case !c.bus.Connected():
+		return errors.New("not subscribed in Redis")
 	case !c.bus.Healthy():
 		return errors.New("does not hear its own probe over Redis")
 	}

@@ -127,6 +127,11 @@ func (c *nodes) converged(want ...*clusterNode) error {
 	case !slices.Contains(wanted, o.Lease.Holder):
 		return fmt.Errorf("the lease is held by %q", o.Lease.Holder)
 	}
+	for _, n := range want { // hears the others, too: a broadcast is not repeated for who does not
+		if _, err := fetch(n.url() + "/readyz"); err != nil {
+			return fmt.Errorf("%s is not ready: %w", n.id, err)
+		}
+	}
 	return nil
 }
 

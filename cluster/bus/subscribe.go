@@ -152,7 +152,7 @@ func (b *Bus) Connected() bool {
 // jittered, so that a fleet does not come back as one.
 const (
 	firstRetry = 50 * time.Millisecond
-	lastRetry  = 2 * time.Second
+	lastRetry  = time.Second
 )
 
 // retryWait sleeps before attempt n, counted from 0, unless the bus is closed.
