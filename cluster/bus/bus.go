@@ -107,6 +107,7 @@ func (b *Bus) Start(l namespace.Local) {
 	b.wg.Go(b.subscribe)
 	b.wg.Go(b.publish)
 	b.wg.Go(b.probeLoop)
+	b.wg.Go(b.settle)
 }
 
 // levelOf keeps a Redis that stays away from filling the log: the first failure
