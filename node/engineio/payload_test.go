@@ -72,7 +72,7 @@ func TestPayload_RefusesWhatIsNoPacket(t *testing.T) {
 // A caller's append to one packet must not write into the next.
 func TestPayload_PacketsDoNotOverlap(t *testing.T) {
 	got, _ := decodeAll("4a\x1e4b", 4, false)
-	_ = append(got[0].data, "XXX"...)
+	_ = append(got[0].data, "zzz"...)
 	check(t, "second packet", string(got[1].data), "b")
 }
 
