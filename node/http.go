@@ -1,8 +1,6 @@
 package node
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"io"
 	"net/http"
 	"net/netip"
@@ -26,8 +24,10 @@ func (s *Server) routes() *http.ServeMux {
 			mux.Handle(base+"/"+name, bundle)
 		}
 	}
-	mux.HandleFunc(base+"/status", s.guarded(s.serveStatusPage))
-	mux.HandleFunc(base+"/status.json", s.guarded(s.serveStatusJSON))
+	s.status = s.newStatus()
+	mux.Handle(base+"/status", s.status)
+	mux.Handle(base+"/status.json", s.status)
+	mux.Handle(base+"/status/", s.status)
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerCheck(w, http.StatusOK, "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.ready(); err != nil {
@@ -76,31 +76,4 @@ func behindProxy(r *http.Request) *http.Request {
 	forwarded := *r
 	forwarded.RemoteAddr = netip.AddrPortFrom(addr, 0).String()
 	return &forwarded
-}
-
-// guarded lets those in who may see the status. Where nobody may, there is
-// nothing to see.
-func (s *Server) guarded(h http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if s.opts.PublicStatus {
-			h(w, r)
-			return
-		}
-		if s.opts.StatusToken == "" {
-			http.NotFound(w, r)
-			return
-		}
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			token = r.URL.Query().Get("token")
-		}
-		// Digests, so that the time does not tell the length either.
-		want, got := sha256.Sum256([]byte(s.opts.StatusToken)), sha256.Sum256([]byte(token))
-		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="status"`)
-			http.Error(w, "status needs its token, as \"Authorization: Bearer TOKEN\" or as ?token=TOKEN", http.StatusUnauthorized)
-			return
-		}
-		h(w, r)
-	}
 }

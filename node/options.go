@@ -66,6 +66,9 @@ type Options struct {
 	// StatusToken, if not empty, shows it to those who present the token, as
 	// "Authorization: Bearer" or as the parameter "token".
 	StatusToken string
+	// StatusActions lets those who present the token disconnect sockets and
+	// retire namespaces from the status page. It needs a StatusToken.
+	StatusActions bool
 
 	// Origins are the origins ("https://example.com") whose pages may connect
 	// from another host; "*" is all. Default none.
@@ -120,6 +123,9 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	if o.DrainTimeout < 0 {
 		return o, fmt.Errorf("node: Options.DrainTimeout is %v, must not be negative", o.DrainTimeout)
+	}
+	if o.StatusActions && o.StatusToken == "" {
+		return o, errors.New("node: Options.StatusActions needs a StatusToken: who may act must be told from who may look")
 	}
 	o.Cluster = cmp.Or(o.Cluster, "default")
 	o.Path = cmp.Or(o.Path, "/socket.io")

@@ -16,6 +16,7 @@ import (
 	"github.com/dynamicio/dynamicio/cluster"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node/engineio"
+	"github.com/dynamicio/dynamicio/status"
 )
 
 // Server is one node. It is an [http.Handler]; its methods are safe for
@@ -27,6 +28,7 @@ type Server struct {
 	cluster  *cluster.Cluster // nil: the node is alone
 	engine   *engineio.Server
 	main     *namespace.Namespace
+	status   *status.Handler
 	mux      *http.ServeMux
 	started  time.Time
 	draining atomic.Bool
@@ -166,6 +168,7 @@ func (s *Server) Drain() {
 	if !s.draining.Swap(true) {
 		s.log.Info("draining", "node", s.opts.NodeID)
 		s.engine.Drain()
+		s.status.Close()
 		if s.cluster != nil {
 			s.cluster.Drain()
 		}

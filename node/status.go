@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,48 +11,34 @@ import (
 	"github.com/dynamicio/dynamicio/status"
 )
 
-func (s *Server) serveStatusJSON(w http.ResponseWriter, r *http.Request) {
-	report, _, ok := s.report(w, r, false)
-	if !ok {
-		return
-	}
-	if err := report.WriteJSON(w); err != nil {
-		s.log.Debug("status.json", "error", err)
-	}
+// newStatus makes the status pages' handler. A request from the main host sees
+// the namespaces of all, one from another its own.
+func (s *Server) newStatus() *status.Handler {
+	return status.NewHandler(statusSource{s}, status.Options{
+		Path: s.opts.Path, Public: s.opts.PublicStatus, Token: s.opts.StatusToken, Actions: s.opts.StatusActions, Logger: s.log,
+		Host: func(r *http.Request) string {
+			host, _ := s.hostOf(r)
+			if _, main := s.opts.Host.Match(host); main {
+				return ""
+			}
+			return host
+		},
+	})
 }
 
-func (s *Server) serveStatusPage(w http.ResponseWriter, r *http.Request) {
-	report, host, ok := s.report(w, r, true)
-	if !ok {
-		return
+// statusSource is the node as the status pages see it.
+type statusSource struct{ s *Server }
+
+func (src statusSource) Collect(ctx context.Context, q status.Query) *status.Report {
+	if src.s.cluster != nil {
+		return src.s.collectCluster(ctx, q, q.Host, q.Detailed)
 	}
-	if err := (status.View{Report: report, Host: host, Query: r.URL.Query()}).Write(w); err != nil {
-		s.log.Debug("status page", "error", err)
-	}
+	return src.s.collect(q, q.Host, q.Detailed)
 }
 
-// report collects what a request asks for and may see. It answers the request
-// itself if that makes no sense.
-func (s *Server) report(w http.ResponseWriter, r *http.Request, detailed bool) (rep *status.Report, host string, ok bool) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "status: only GET", http.StatusMethodNotAllowed)
-		return nil, "", false
-	}
-	q, err := status.ParseQuery(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return nil, "", false
-	}
-	host, _ = s.hostOf(r)
-	if _, main := s.opts.Host.Match(host); main {
-		host = ""
-	}
-	if s.cluster != nil {
-		return s.collectCluster(r.Context(), q, host, detailed), host, true
-	}
-	return s.collect(q, host, detailed), host, true
-}
+func (src statusSource) Disconnect(context.Context, string, string) error { return status.ErrNotFound }
+
+func (src statusSource) Retire(context.Context, string) error { return status.ErrNotFound }
 
 // collect reports on this node. host limits the namespaces to those of a
 // virtual host; empty shows all. detailed shows rooms and sockets of every

@@ -20,6 +20,23 @@ type Report struct {
 	Namespaces []Namespace `json:"namespaces"` // by full name, in byte order, as Redis pages
 	Next       string      `json:"next"`       // the cursor of the next page; empty on the last
 	Missing    []string    `json:"missing,omitempty"`
+
+	Problems []string   `json:"problems"` // what is not as it should be, in words; empty if all is well
+	Expiring []Expiring `json:"expiring"` // the empty namespaces that retire next, soonest first
+	Retired  []Retired  `json:"retired"`  // those retired last, latest first, as this node heard of it
+}
+
+// Expiring is an empty namespace that is about to retire.
+type Expiring struct {
+	FullName    string `json:"fullname"`
+	ExpiresInMS int64  `json:"expires_in_ms"` // negative: is due, and waits for the lease holder
+}
+
+// Retired is an incarnation of a namespace that was retired cluster-wide.
+type Retired struct {
+	FullName string    `json:"fullname"`
+	Epoch    uint64    `json:"epoch"`
+	Time     time.Time `json:"time"`
 }
 
 // Redis is the state of the connection to Redis.
@@ -33,6 +50,7 @@ type Lease struct {
 	Holder string `json:"holder"`
 	Token  uint64 `json:"token"`
 	TTLMS  int64  `json:"ttl_ms"`
+	HeldMS int64  `json:"held_ms"` // for how long the holder has had it
 }
 
 // Node is one node of the cluster.
@@ -45,6 +63,20 @@ type Node struct {
 	Draining       bool      `json:"draining"`
 	Sockets        int       `json:"sockets"`
 	Namespaces     int       `json:"namespaces"` // in which the node has sockets
+
+	EventsPerSecond     float64 `json:"events_per_second"`     // received from clients
+	DeliveriesPerSecond float64 `json:"deliveries_per_second"` // events queued for clients
+	SlowClosed          int64   `json:"slow_closed"`           // clients closed as too slow, since the node started
+	Trend               *Trend  `json:"trend,omitempty"`       // if asked for, and known
+}
+
+// Trend is what a node did in the last minutes: one value for each step, the
+// latest last. The slices are of one length.
+type Trend struct {
+	StepMS     int64   `json:"step_ms"`
+	Sockets    []int64 `json:"sockets"`
+	Events     []int64 `json:"events"`     // a second, received from clients
+	Deliveries []int64 `json:"deliveries"` // a second
 }
 
 // silentAfter is how old the heartbeat of a node is when it counts as silent:
@@ -67,6 +99,11 @@ type Totals struct {
 	Nodes      int `json:"nodes"`
 	Namespaces int `json:"namespaces"`
 	Sockets    int `json:"sockets"`
+
+	Empty               int     `json:"empty"` // namespaces without a socket
+	EventsPerSecond     float64 `json:"events_per_second"`
+	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
+	SlowClosed          int64   `json:"slow_closed"`
 }
 
 // Namespace is one live namespace.
@@ -128,12 +165,20 @@ type Query struct {
 	Limit     int    // namespaces on the page
 	After     string // full name after which the page begins; empty: from the start
 	Namespace string // full name of the one namespace to show in detail; empty: all
+	Search    string // part of a full name that all on the page contain; empty: all
+	Trend     bool   // whether the nodes' trends are wanted
+
+	// Host limits the report to one virtual host; empty: the main host, which
+	// sees all. It is not the asker's to choose.
+	Host string
+	// Detailed asks for rooms and sockets of every namespace on the page.
+	Detailed bool
 }
 
 // ParseQuery reads the parameters limit, after and namespace of a request.
 func ParseQuery(r *http.Request) (Query, error) {
 	v := r.URL.Query()
-	q := Query{Limit: DefaultLimit, After: v.Get("after"), Namespace: v.Get("namespace")}
+	q := Query{Limit: DefaultLimit, After: v.Get("after"), Namespace: v.Get("namespace"), Search: v.Get("q"), Trend: v.Get("trend") == "true"}
 	if text := v.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > MaxLimit {
