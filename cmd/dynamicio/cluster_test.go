@@ -145,7 +145,14 @@ func TestStatus_PrintsTheCluster(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	_, stdout, _ := command(t, "status", "--url", url, "--json")
+	_, stdout, _ := command(t, "status", "--url", url, "--namespace", "/chat")
+	if !strings.Contains(stdout, "SOCKET") || !strings.Contains(stdout, "websocket") && !strings.Contains(stdout, "polling") || strings.Contains(stdout, "HEARTBEAT") {
+		t.Errorf("the namespace alone, with its socket, should be shown:\n%s", stdout)
+	}
+	if _, stdout, _ = command(t, "status", "--url", url, "--namespace", "/nowhere"); !strings.Contains(stdout, "/nowhere is not live") {
+		t.Errorf("a namespace that is not there:\n%s", stdout)
+	}
+	_, stdout, _ = command(t, "status", "--url", url, "--json")
 	var r status.Report
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || r.Node != "node-a" {
 		t.Errorf("JSON %q: %v", stdout, err)
@@ -155,7 +162,16 @@ func TestStatus_PrintsTheCluster(t *testing.T) {
 // A name that a client chose must not move the cursor of an operator's terminal.
 func TestStatus_EscapesNames(t *testing.T) {
 	var out bytes.Buffer
-	printReport(&out, &status.Report{Namespaces: []status.Namespace{{FullName: "/a\x1b[2Jb\u202e"}}})
+	const evil = "/a\x1b[2Jb\u202e"
+	printReport(&out, &status.Report{
+		Cluster: evil, Node: evil, Lease: status.Lease{Holder: evil}, Problems: []string{evil}, Missing: []string{evil},
+		Nodes: []status.Node{{ID: evil, Address: evil}},
+		Namespaces: []status.Namespace{{
+			FullName: evil, Nodes: map[string]int{evil: 1}, Rooms: []status.Room{{Name: evil}},
+			Clients: []status.Client{{ID: evil, Node: evil, Address: evil, Transport: evil, Rooms: []string{evil}}},
+		}},
+	}, "")
+	printReport(&out, &status.Report{}, evil)
 	if strings.ContainsAny(out.String(), "\x1b\u202e") || !strings.Contains(out.String(), `\x1b`) {
 		t.Errorf("%q", out.String())
 	}

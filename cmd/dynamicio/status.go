@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,10 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +20,7 @@ import (
 // statusFlags are the flags of status, as given.
 type statusFlags struct {
 	url, path, token, host string
+	namespace, search      string
 	asJSON, watch          bool
 	limit                  int
 	interval, timeout      time.Duration
@@ -33,12 +31,15 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Print what the cluster looks like",
-		Long:  `Ask any node what the cluster looks like, and print it as a table.`,
+		Long: `Ask any node what the cluster looks like, and print it as a table: what is not
+as it should be, the nodes, and the namespaces, by full name.`,
 		Example: `  dynamicio status --url http://localhost:8080
-  dynamicio status --watch`,
+  dynamicio status --watch --search chat
+  dynamicio status --namespace /chat         its rooms and sockets, on all nodes
+  dynamicio status --json | jq .totals`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := environ(cmd.Flags(), "host"); err != nil {
+			if err := environ(cmd.Flags(), "host", "namespace"); err != nil {
 				return err
 			}
 			if f.asJSON && f.watch {
@@ -62,6 +63,8 @@ func statusCommand() *cobra.Command {
 	flags.StringVar(&f.path, "path", "/socket.io", "path of Engine.IO on that node")
 	flags.StringVar(&f.token, "status-token", "", "the node's status token")
 	flags.StringVar(&f.host, "host", "", "ask as this virtual host, which sees its own namespaces")
+	flags.StringVar(&f.namespace, "namespace", "", "full name of one namespace to show with its rooms and sockets")
+	flags.StringVar(&f.search, "search", "", "show only namespaces whose full name contains this")
 	flags.BoolVar(&f.asJSON, "json", false, "print the JSON as the node answers it")
 	flags.BoolVar(&f.watch, "watch", false, "draw anew until interrupted")
 	flags.IntVar(&f.limit, "limit", 100, "namespaces to show")
@@ -89,7 +92,7 @@ func showStatus(ctx context.Context, f statusFlags, out io.Writer) error {
 		if err == nil {
 			var r status.Report
 			if err = json.Unmarshal(body, &r); err == nil {
-				printReport(&text, &r)
+				printReport(&text, &r, f.namespace)
 			}
 		}
 		if !f.watch {
@@ -113,8 +116,15 @@ func showStatus(ctx context.Context, f statusFlags, out io.Writer) error {
 func fetchStatus(ctx context.Context, f statusFlags) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	at := strings.TrimSuffix(f.url, "/") + strings.TrimSuffix(f.path, "/") + "/status.json?limit=" + strconv.Itoa(f.limit)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	at := strings.TrimSuffix(f.url, "/") + strings.TrimSuffix(f.path, "/") + "/status.json"
+	query := url.Values{"limit": {strconv.Itoa(f.limit)}}
+	if f.namespace != "" {
+		query.Set("namespace", f.namespace)
+	}
+	if f.search != "" {
+		query.Set("q", f.search)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"?"+query.Encode(), nil)
 	if err != nil {
 		return nil, usagef("--url: %v", err)
 	}
@@ -139,58 +149,4 @@ func fetchStatus(ctx context.Context, f statusFlags) ([]byte, error) {
 		return nil, fmt.Errorf("%s answers %s", at, resp.Status)
 	}
 	return body, nil
-}
-
-// printReport prints a report as tables. Names are quoted where a terminal
-// could take them for commands.
-func printReport(out io.Writer, r *status.Report) {
-	redis := "Redis does not answer"
-	if r.Redis.OK {
-		redis = fmt.Sprintf("Redis answers in %.1f ms", r.Redis.LatencyMS)
-	}
-	lease := "nobody holds the lease"
-	if r.Lease.Holder != "" {
-		lease = fmt.Sprintf("%s decides retirements", plain(r.Lease.Holder))
-	}
-	fmt.Fprintf(out, "cluster %s at %s: %d nodes, %d namespaces, %d sockets; %s; %s\n\n", plain(r.Cluster),
-		r.Time.Format(time.DateTime+" MST"), r.Totals.Nodes, r.Totals.Namespaces, r.Totals.Sockets, redis, lease)
-
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tADDRESS\tSTATE\tHEARTBEAT\tUP\tNAMESPACES\tSOCKETS")
-	for _, n := range r.Nodes {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.1fs ago\t%s\t%d\t%d\n", plain(n.ID), cmp.Or(plain(n.Address), "-"), n.State(),
-			float64(n.HeartbeatAgeMS)/1000, r.Time.Sub(n.Started).Round(time.Second), n.Namespaces, n.Sockets)
-	}
-	fmt.Fprintln(t)
-	fmt.Fprintln(t, "NAMESPACE\tSOCKETS\tON\tRETIRES")
-	for _, n := range r.Namespaces {
-		on := make([]string, 0, len(n.Nodes))
-		for node, sockets := range n.Nodes {
-			on = append(on, fmt.Sprintf("%s:%d", plain(node), sockets))
-		}
-		slices.Sort(on)
-		retires := "-"
-		switch {
-		case n.ExpiresInMS != nil:
-			retires = fmt.Sprintf("in %.1fs", float64(max(0, *n.ExpiresInMS))/1000)
-		case n.Permanent:
-			retires = "never"
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", plain(n.FullName), n.Sockets, cmp.Or(strings.Join(on, " "), "-"), retires)
-	}
-	_ = t.Flush() // out keeps its errors
-	if r.Next != "" {
-		fmt.Fprintf(out, "... and more; --limit shows them\n")
-	}
-	for _, node := range r.Missing {
-		fmt.Fprintf(out, "%s did not answer\n", plain(node))
-	}
-}
-
-// plain is a name as it may stand on a terminal.
-func plain(s string) string {
-	if quoted := strconv.QuoteToGraphic(s); quoted[1:len(quoted)-1] != s {
-		return quoted
-	}
-	return s
 }
