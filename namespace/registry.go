@@ -254,6 +254,13 @@ func (r *Registry) makePermanentLocked(ns *Namespace) {
 	}
 	ns.permanent = true
 	ns.retirement.Store(int64(Never))
+	r.visitLocked(ns)
+}
+
+// visitLocked comes to an empty namespace and goes again: its countdown is
+// called off, and begins anew with the retirement time it has by now.
+// r.mu must be held.
+func (r *Registry) visitLocked(ns *Namespace) {
 	if ns.membership == memberOut && ns.epoch != 0 && !r.closed {
 		ns.uses++
 		r.work.Go(func() {

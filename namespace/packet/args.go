@@ -116,6 +116,16 @@ func NewArgs(array []byte, attachments ...[]byte) (Args, error) {
 // Len returns the number of arguments.
 func (a Args) Len() int { return len(a.spans) }
 
+// Size returns how many bytes the arguments have as they came: their text and
+// the attachments of the whole packet.
+func (a Args) Size() int {
+	n := len(a.text())
+	for _, b := range a.attachments {
+		n += len(b)
+	}
+	return n
+}
+
 // At returns argument i, counted from 0. An argument that was not sent is
 // null, as it would be undefined in JavaScript.
 func (a Args) At(i int) Raw {
