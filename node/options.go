@@ -57,6 +57,10 @@ type Options struct {
 	GetHost func(*http.Request) string
 	// DropHostPort makes the default GetHost leave the port out.
 	DropHostPort bool
+	// MapHost returns the host that stands for another, for virtual hosts of
+	// several names. What the default GetHost has found goes through it, for
+	// every request: it must be quick, and safe for concurrent use. Default none.
+	MapHost func(host string) string
 	// Retirement is how long a namespace made on demand stays empty before it
 	// is retired. Default 10 seconds.
 	Retirement time.Duration

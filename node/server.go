@@ -127,7 +127,11 @@ func (s *Server) hostOf(r *http.Request) (string, bool) {
 	if s.opts.GetHost != nil {
 		return s.opts.GetHost(r), true
 	}
-	return namespace.NormalizeHost(r.Host, s.opts.DropHostPort)
+	host, ok := namespace.NormalizeHost(r.Host, s.opts.DropHostPort)
+	if ok && s.opts.MapHost != nil {
+		host = s.opts.MapHost(host)
+	}
+	return host, ok
 }
 
 // SetupNamespace registers how the namespace of an exact full name ("/chat",
