@@ -25,7 +25,7 @@ type fleet struct {
 	dns   *dockerDNS
 	port  string // of every node
 	nodes []*replica
-	proxy *haproxy
+	proxy *balancer
 	flags []string // of every node, beside nodeFlags
 }
 
@@ -153,27 +153,27 @@ func (f *fleet) holder(namespace string) *replica {
 	return found
 }
 
-// haproxy is HAProxy, before the nodes of a fleet.
-type haproxy struct {
-	url    string
-	config string
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when the process has ended
-	log    *logBuffer
+// balancer is a load balancer before the nodes of a fleet.
+type balancer struct {
+	url     string
+	command []string
+	cmd     *exec.Cmd
+	exited  chan struct{} // closed when the process has ended
+	log     *logBuffer
 }
 
 // shipped is the configuration under test, in the repository.
 const shipped = "../deploy/haproxy.cfg"
 
-// haproxyBinary is not in every user's PATH on Debian.
-func haproxyBinary(t *testing.T) string {
+// installed is the path of a program that is not in every user's PATH on Debian.
+func installed(t *testing.T, name string) string {
 	t.Helper()
-	for _, name := range []string{"haproxy", "/usr/sbin/haproxy"} {
+	for _, name := range []string{name, "/usr/sbin/" + name} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
-	t.Fatal("these tests need haproxy: `make tools` installs it")
+	t.Fatalf("these tests need %s: `make tools` installs it", name)
 	return ""
 }
 
@@ -211,28 +211,39 @@ func (f *fleet) render(listen string) string {
 func (f *fleet) startProxy() {
 	f.t.Helper()
 	listen := "127.0.0.1:" + freePort(f.t)
-	f.proxy = &haproxy{url: "http://" + listen, config: f.render(listen)}
-	f.t.Cleanup(func() {
-		f.proxy.stop()
-		if f.t.Failed() {
-			f.t.Logf("log of haproxy:\n%s", f.proxy.log.tail(100))
-		}
-	})
-	f.runProxy()
+	f.proxy = startBalancer(f.t, listen, installed(f.t, "haproxy"), "-W", "-db", "-f", f.render(listen))
+	f.found(len(f.nodes))
 }
 
-// runProxy starts HAProxy, again if it ran before: what it knew is then gone.
+// runProxy starts HAProxy again: what it knew is then gone.
 func (f *fleet) runProxy() {
 	f.t.Helper()
-	p := f.proxy
-	p.cmd = exec.Command(haproxyBinary(f.t), "-W", "-db", "-f", p.config)
-	if p.log == nil {
-		p.log = &logBuffer{}
-	}
+	f.proxy.start(f.t)
+	f.found(len(f.nodes))
+}
+
+// startBalancer starts a load balancer that listens there; the test's end stops it.
+func startBalancer(t *testing.T, listen string, command ...string) *balancer {
+	t.Helper()
+	p := &balancer{url: "http://" + listen, command: command, log: &logBuffer{}}
+	t.Cleanup(func() {
+		p.stop()
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", command[0], p.log.tail(100))
+		}
+	})
+	p.start(t)
+	return p
+}
+
+// start starts the process, again if it ran before.
+func (p *balancer) start(t *testing.T) {
+	t.Helper()
+	p.cmd = exec.Command(p.command[0], p.command[1:]...)
 	p.cmd.Stdout, p.cmd.Stderr = writer(p.log.add), writer(p.log.add)
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	cmd, exited := p.cmd, make(chan struct{})
 	p.exited = exited
@@ -240,7 +251,6 @@ func (f *fleet) runProxy() {
 		defer close(exited)
 		_ = cmd.Wait()
 	}()
-	f.found(len(f.nodes))
 }
 
 // found waits until HAProxy sends new sessions to n different nodes, those
@@ -272,9 +282,9 @@ func (f *fleet) found(n int) {
 	})
 }
 
-func (p *haproxy) stop() {
-	if p.cmd == nil || p.cmd.Process == nil {
-		return
+func (p *balancer) stop() {
+	if p.cmd.Process == nil {
+		return // it could not be started
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {

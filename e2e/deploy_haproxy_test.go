@@ -47,7 +47,7 @@ func do(method, url, body string, cookie *http.Cookie) (status int, answer strin
 const engine = "/socket.io/?EIO=4&transport=polling"
 
 // open makes a session and joins the namespace.
-func (p *haproxy) open(t *testing.T, nsp string) polled {
+func (p *balancer) open(t *testing.T, nsp string) polled {
 	t.Helper()
 	status, body, cookie, err := do(http.MethodGet, p.url+engine, "", nil)
 	if err != nil || status != http.StatusOK {
@@ -63,7 +63,7 @@ func (p *haproxy) open(t *testing.T, nsp string) polled {
 }
 
 // say posts a packet and polls until the answer has come that begins with want.
-func (p *haproxy) say(s polled, cookie *http.Cookie, packet, want string) error {
+func (p *balancer) say(s polled, cookie *http.Cookie, packet, want string) error {
 	url := p.url + engine + "&sid=" + s.sid
 	if status, body, _, err := do(http.MethodPost, url, packet, cookie); err != nil || status != http.StatusOK {
 		return fmt.Errorf("POST: %d %s %w", status, body, err)
@@ -75,7 +75,7 @@ func (p *haproxy) say(s polled, cookie *http.Cookie, packet, want string) error 
 	return nil
 }
 
-func (p *haproxy) mustSay(t *testing.T, s polled, cookie *http.Cookie, packet, want string) {
+func (p *balancer) mustSay(t *testing.T, s polled, cookie *http.Cookie, packet, want string) {
 	t.Helper()
 	if err := p.say(s, cookie, packet, want); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func (p *haproxy) mustSay(t *testing.T, s polled, cookie *http.Cookie, packet, w
 }
 
 // echo has the session say something n times, over connections of their own.
-func (p *haproxy) echo(t *testing.T, s polled, cookie *http.Cookie, n int) {
+func (p *balancer) echo(t *testing.T, s polled, cookie *http.Cookie, n int) {
 	t.Helper()
 	for i := range n {
 		p.mustSay(t, s, cookie, fmt.Sprintf(`42%s,%d["echo","%s"]`, s.nsp, i, s.sid), fmt.Sprintf(`43%s,%d["%s"]`, s.nsp, i, s.sid))
@@ -93,7 +93,7 @@ func (p *haproxy) echo(t *testing.T, s polled, cookie *http.Cookie, n int) {
 // The file as it ships, DNS server included, is a configuration without a warning.
 func TestHAProxy_ConfigIsValid(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), haproxyBinary(t), "-c", "-f", shipped).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), installed(t, "haproxy"), "-c", "-f", shipped).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "WARNING") {
 		t.Errorf("haproxy -c: %v\n%s", err, out)
 	}

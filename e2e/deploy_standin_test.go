@@ -69,7 +69,7 @@ func (f *fleet) down(n int) {
 }
 
 // handshake must succeed; it returns the session id and the cookie.
-func (p *haproxy) handshake(t *testing.T, cookie *http.Cookie) (sid string, set *http.Cookie) {
+func (p *balancer) handshake(t *testing.T, cookie *http.Cookie) (sid string, set *http.Cookie) {
 	t.Helper()
 	status, body, set, err := do(http.MethodGet, p.url+engine, "", cookie)
 	_, sid, found := strings.Cut(body, `0{"sid":"`)
