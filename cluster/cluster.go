@@ -32,6 +32,8 @@ type Config struct {
 	// GoDialect writes what stock Go servers (zishang520/socket.io) understand,
 	// and Node servers do not survive: it needs a prefix of its own.
 	GoDialect bool
+	// Observer is told how long things take.
+	Observer Observer
 	// Logger receives state changes. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -54,14 +56,14 @@ func Open(c Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := New(client, Options{Cluster: c.Cluster, Node: c.Node, NodeTTL: c.NodeTTL})
+	dir, err := New(client, Options{Cluster: c.Cluster, Node: c.Node, NodeTTL: c.NodeTTL, Observer: c.Observer})
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	cl := &Cluster{client: client, dir: dir, admit: !c.RefuseWhenAway}
 	o := bus.Options{
 		Client: client, Cluster: dir.opts.Cluster, NodeID: c.Node, Prefix: c.BusPrefix,
-		Members: cl.members, Logger: c.Logger,
+		Members: cl.members, OnPublished: c.Observer.Published, Logger: c.Logger,
 	}
 	if c.GoDialect {
 		o.Dialect = wire.StockGo
@@ -128,6 +130,7 @@ const subscribeGrace = 3 * time.Second
 // Join implements [namespace.Cluster]: the directory is asked while the
 // subscription is on its way.
 func (c *Cluster) Join(fullName string, retirement time.Duration) func(context.Context) (uint64, error) {
+	begun := time.Now()
 	subscribed := c.bus.Enter(fullName)
 	joined := c.member.Join(fullName, retirement)
 	return func(ctx context.Context) (uint64, error) {
@@ -139,6 +142,7 @@ func (c *Cluster) Join(fullName string, retirement time.Duration) func(context.C
 			c.Leave(fullName, epoch, retirement)
 			return 0, err
 		}
+		observe(c.dir.opts.Observer.Joined, time.Since(begun))
 		return epoch, nil
 	}
 }

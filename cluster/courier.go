@@ -90,7 +90,11 @@ func (m *Member) register() (*Session, error) {
 func (m *Member) away() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.session, m.since = nil, time.Now()
+	m.since = time.Now()
+	if m.session != nil {
+		m.beaten = m.since.Add(-m.session.sinceBeat())
+	}
+	m.session = nil
 }
 
 // beat is what a heartbeat says; done: all that the node has is asserted.
@@ -217,6 +221,11 @@ func (m *Member) take(s *Session, ops []Op, asked []*entry) {
 			if e.wanted || m.entries[e.fullName] != e {
 				break // wanted again, or a notice was faster
 			}
+			if !e.left.IsZero() {
+				took := time.Since(e.left)
+				e.left = time.Time{}
+				news = append(news, func() { observe(m.dir.opts.Observer.Left, took) })
+			}
 			switch {
 			case e.epoch == 0: // its join never had an answer: there is nothing to remember
 				delete(m.entries, e.fullName)
@@ -231,7 +240,7 @@ func (m *Member) take(s *Session, ops []Op, asked []*entry) {
 	pass(news)
 }
 
-// pass tells the registry. It must not be called under Member.mu.
+// pass tells the registry, or the observer. It must not be called under Member.mu.
 func pass(news []told) {
 	for _, n := range news {
 		n()

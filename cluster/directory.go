@@ -34,6 +34,9 @@ type Options struct {
 	// 3 seconds: a node that waits for longer is no more fresh when the answer comes.
 	Timeout time.Duration
 
+	// Observer is told how long things take. Default: nobody is.
+	Observer Observer
+
 	// ServerID stands for the run_id of a Redis whose INFO has none. It must be another
 	// one in each life of the server. Default: what INFO says, and an error without.
 	ServerID string
@@ -103,11 +106,13 @@ type NodeInfo struct {
 // holds up all retirement, until a [Session.Heartbeat] says that it is done; so
 // assert at once. An error is an [*Error].
 func (d *Directory) Register(ctx context.Context, info NodeInfo) (*Session, error) {
+	sent := time.Now()
 	s, err := d.register(ctx, info)
 	if err != nil {
-		return nil, &Error{Op: "register", Err: err}
+		err = &Error{Op: registerScript.name, Err: err}
 	}
-	return s, nil
+	d.opts.Observer.command([]*call{{script: registerScript}}, time.Since(sent), err)
+	return s, err
 }
 
 func (d *Directory) register(ctx context.Context, info NodeInfo) (*Session, error) {

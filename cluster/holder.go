@@ -40,6 +40,7 @@ func (g Gate) String() string {
 type Retirement struct {
 	FullName string
 	Epoch    uint64
+	Late     time.Duration // how long after its time, by Redis's clock
 }
 
 // Decision is what a call of the lease holder came to.
@@ -61,15 +62,16 @@ func (s *Session) Retire(ctx context.Context, token uint64) (Decision, error) {
 	d, rest, err := s.decide(ctx, &call{script: retireScript,
 		keys: []string{k.sessions, k.era, k.lease, k.asserting, k.due, k.namespaces, k.control},
 		args: []any{s.dir.opts.Node, s.number, s.era, token, maxWork, k.nsPrefix}})
-	for ; len(rest) >= 2; rest = rest[2:] {
+	for ; len(rest) >= 3; rest = rest[3:] {
 		name, ok := rest[0].(string)
 		epoch, ok2 := rest[1].(int64)
-		if !ok || !ok2 {
+		late, ok3 := rest[2].(int64)
+		if !ok || !ok2 || !ok3 {
 			err = &Error{Op: "retire", Err: fmt.Errorf("the script says %v", rest)}
 			s.end(err)
 			return Decision{}, err
 		}
-		d.Retired = append(d.Retired, Retirement{name, uint64(epoch)})
+		d.Retired = append(d.Retired, Retirement{name, uint64(epoch), time.Duration(late) * time.Microsecond})
 	}
 	return d, err
 }

@@ -54,7 +54,9 @@ func (h *holding) run() {
 			continue // the campaign ends with the context alone
 		}
 		m.log.Info("holding the lease", "node", m.dir.Node(), "token", held.Token())
+		m.held.Store(held)
 		why := h.decide(held)
+		m.held.Store(nil)
 		// Its own time: the others should not wait for the TTL when this node stops.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		_ = held.Release(ctx)
@@ -119,6 +121,9 @@ func (h *holding) look(held *lease.Held, s *Session, evict bool) (time.Duration,
 		if err != nil {
 			return 0, err
 		}
+		h.member.mu.Lock()
+		h.member.stats.Evicted += int64(len(d.Evicted))
+		h.member.mu.Unlock()
 		for _, id := range d.Evicted {
 			h.member.log.Warn("node evicted: silent past its time", "evicted", id)
 		}
@@ -139,6 +144,9 @@ func (h *holding) look(held *lease.Held, s *Session, evict bool) (time.Duration,
 		m.mu.Lock()
 		m.stats.Decided += int64(len(d.Retired))
 		m.mu.Unlock()
+		for _, r := range d.Retired {
+			observe(m.dir.opts.Observer.Retired, r.Late)
+		}
 		// The user's hooks: the cluster does not wait for them.
 		m.calls.Go(func() {
 			for _, r := range d.Retired {

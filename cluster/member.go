@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dynamicio/dynamicio/lease"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/redis/go-redis/v9"
 )
@@ -46,6 +47,7 @@ type Member struct {
 	log    *slog.Logger
 	local  namespace.Local // set by Start
 	hold   *holding
+	held   atomic.Pointer[lease.Held] // set by hold while there is one
 
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
@@ -63,6 +65,7 @@ type Member struct {
 	mu      sync.Mutex
 	session *Session  // nil while away
 	since   time.Time // when it was lost
+	beaten  time.Time // when the last heartbeat of the sessions before was sent
 	entries map[string]*entry
 	dirty   []*entry // with something to tell the directory
 	stats   MemberStats
@@ -73,6 +76,11 @@ type MemberStats struct {
 	Registrations int64 // sessions begun
 	Adopted       int64 // incarnations that went on under another epoch
 	Decided       int64 // retirements that this node decided
+	Evicted       int64 // nodes that this node counted out
+
+	Registered   bool          // now: see [Member.Ready]
+	HeartbeatAge time.Duration // since the last heartbeat that Redis took was sent; since Start if none was
+	LeaseToken   uint64        // of the lease that the node holds now; 0: it holds none
 }
 
 // entry is one incarnation that the node has, empty ones included. All fields
@@ -86,6 +94,7 @@ type entry struct {
 	dirty      bool   // is in Member.dirty
 	retirement time.Duration
 	sockets    int       // as last reported
+	left       time.Time // when the last use ended, until the directory has been told
 	join       *joinCall // not nil while somebody waits for an answer
 }
 
@@ -118,6 +127,7 @@ func NewMember(dir *Directory, client redis.UniversalClient, o MemberOptions) (*
 func (m *Member) Start(local namespace.Local) {
 	m.local = local
 	m.since = time.Now()
+	m.beaten = m.since
 	m.work.Go(m.carry)
 	m.work.Go(m.listen)
 	m.work.Go(m.hold.run)
@@ -217,6 +227,7 @@ func (m *Member) Leave(fullName string, _ uint64, retirement time.Duration) {
 	m.mu.Lock()
 	if e := m.entries[fullName]; e != nil {
 		e.wanted, e.member, e.retirement, e.sockets = false, false, retirement, 0
+		e.left = time.Now()
 		m.markLocked(e)
 	}
 	m.mu.Unlock()
@@ -255,11 +266,19 @@ func (m *Member) awayFor() time.Duration {
 	return time.Since(m.since)
 }
 
-// Stats returns the counters.
+// Stats returns the counters, and how things stand. It waits for nothing.
 func (m *Member) Stats() MemberStats {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.stats
+	out, s, beaten := m.stats, m.session, m.beaten
+	m.mu.Unlock()
+	out.HeartbeatAge = time.Since(beaten)
+	if s != nil {
+		out.Registered, out.HeartbeatAge = s.Fresh(), s.sinceBeat()
+	}
+	if held := m.held.Load(); held != nil && held.Check() == nil {
+		out.LeaseToken = held.Token()
+	}
+	return out
 }
 
 // markLocked notes that the directory has to hear of an entry. m.mu must be held.

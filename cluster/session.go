@@ -102,6 +102,7 @@ func (s *Session) do(ctx context.Context, calls ...*call) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.dir.opts.Timeout)
 	defer cancel()
+	sent := time.Now()
 	// The error is looked at call by call.
 	_, _ = s.conn.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, c := range calls {
@@ -109,15 +110,18 @@ func (s *Session) do(ctx context.Context, calls ...*call) error {
 		}
 		return nil
 	})
+	took := time.Since(sent)
+	var err error
 	for _, c := range calls {
-		if err := verdict(c); err != nil {
-			if !errors.Is(err, lease.ErrLost) {
-				s.end(err)
-			}
-			return err
+		if err = verdict(c); err != nil {
+			break
 		}
 	}
-	return nil
+	s.dir.opts.Observer.command(calls, took, err)
+	if err != nil && !errors.Is(err, lease.ErrLost) {
+		s.end(err)
+	}
+	return err
 }
 
 // verdict tells refusals from missing answers.

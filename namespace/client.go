@@ -257,10 +257,10 @@ func (c *Client) connect(p packet.Packet) {
 	switch {
 	case strings.HasPrefix(name, "//") || len(name) > opts.MaxNameLength:
 		// A full name would reach into another host's namespaces.
-		c.refuse(name, &ClientError{Message: messageInvalid})
+		c.refuse(name, refusedName, &ClientError{Message: messageInvalid})
 		return
 	case c.sockets.len()+c.connecting.len() >= opts.MaxConnectionNamespaces || !c.mayConnectLocked():
-		c.refuse(name, &ClientError{Message: messageTooMany})
+		c.refuse(name, refusedTooMany, &ClientError{Message: messageTooMany})
 		return
 	}
 	a := &attempt{name: name, auth: p.Data, query: p.Query}
@@ -292,8 +292,8 @@ func (c *Client) mayConnectLocked() bool {
 }
 
 // refuse answers a CONNECT with an error. It only queues a frame.
-func (c *Client) refuse(name string, why *ClientError) {
-	c.reg.stats.refused.Add(1)
+func (c *Client) refuse(name string, counted refusal, why *ClientError) {
+	c.reg.stats.refused[counted].Add(1)
 	f, err := packet.EncodeConnectError(c.protocol(), name, why.Message, why.Data)
 	if err != nil { // the data cannot be encoded
 		c.reg.log.Error("data of a refusal", "namespace", name, "error", err)
@@ -370,7 +370,7 @@ func (c *Client) reject(a *attempt, full string, err error) {
 		r.log.Warn("connect refused", "namespace", full, "error", err)
 	}
 	r.log.Debug("connect refused", "namespace", full, "socket", c.conn.ID(), "error", err)
-	c.refuse(a.name, forClient(err, general))
+	c.refuse(a.name, refusalOf(err), forClient(err, general))
 }
 
 // admit lets a socket in: from its CONNECT answer on it gets every broadcast,

@@ -172,7 +172,7 @@ func TestClient_LimitOfNameLength(t *testing.T) {
 	long := "/" + strings.Repeat("n", 512)
 	p.ask(long)
 	p.want(`4` + long + `,{"message":"Invalid namespace"}`)
-	if got := r.Stats().Refused; got != 1 {
+	if got := r.Stats().Refused["invalid_name"]; got != 1 {
 		t.Errorf("%d refusals counted, want 1", got)
 	}
 }

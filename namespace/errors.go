@@ -32,6 +32,9 @@ const (
 	messageHandlerFailure = "internal error"
 )
 
+// errNoMatch is the ErrRefused of a name that nothing was registered for.
+var errNoMatch = fmt.Errorf("%w: no registration matches", ErrRefused)
+
 var (
 	// ErrDisconnected: the socket is not connected any more.
 	ErrDisconnected = errors.New("namespace: socket is disconnected")

@@ -74,7 +74,7 @@ func (r *Registry) createLocked(full string) (*Namespace, error) {
 		return nil, ErrClosed
 	case !ok:
 		r.mu.Unlock()
-		return nil, fmt.Errorf("%w: no registration matches", ErrRefused)
+		return nil, errNoMatch
 	case len(r.live) >= r.opts.MaxNamespaces:
 		r.mu.Unlock()
 		return nil, fmt.Errorf("%w: %d namespaces on this node", ErrLimit, r.opts.MaxNamespaces)
@@ -189,7 +189,7 @@ func (r *Registry) joined(ns *Namespace, call *joinCall, epoch uint64, err error
 		r.opts.Cluster.Leave(ns.fullName, epoch, r.opts.Retirement)
 		r.mu.Unlock()
 		r.expire(ns)
-		return nil, fmt.Errorf("%w: no registration matches", ErrRefused)
+		return nil, errNoMatch
 	}
 	next := r.newNamespaceLocked(ns.fullName)
 	next.uses, next.epoch, next.membership = 1, epoch, memberIn

@@ -60,6 +60,14 @@ func (c *Client) fullLocked(size int) bool {
 	return c.queued >= most || c.bytes+size > maxPendingBytes
 }
 
+// Pending says what the client has sent that waits for its handlers: events,
+// joins and leaves among them, and bytes of payload.
+func (c *Client) Pending() (events, bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queued, c.bytes
+}
+
 // ask counts acknowledgements that the client owes from now on, or no longer
 // does. If reading has paused, it may go on for the first of them.
 func (c *Client) ask(n int) {

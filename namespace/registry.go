@@ -200,6 +200,7 @@ func (r *Registry) matchLocked(full string) (SetupFunc, Match, bool) {
 func (r *Registry) runSetup(ns *Namespace, setup SetupFunc, m Match) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			r.stats.panics.Add(1)
 			err = fmt.Errorf("%w: panic: %v", ErrRefused, p)
 			r.log.Error("setup of a namespace panicked", "namespace", ns.fullName, "panic", p, "stack", string(debug.Stack()))
 		}
@@ -316,6 +317,7 @@ func (r *Registry) dropLocked(ns *Namespace) bool {
 	delete(r.live, ns.fullName)
 	ns.state = stateGone
 	ns.gone.Store(true)
+	r.stats.dropped.Add(1)
 	return true
 }
 

@@ -20,6 +20,9 @@ func (ns *Namespace) add(s *Socket) {
 	defer ns.mu.Unlock()
 	ns.reg.opts.Cluster.SocketEntered(ns.fullName, s.id)
 	ns.sockets[s.id] = s
+	if len(ns.sockets) == 1 {
+		ns.reg.stats.occupied.Add(1)
+	}
 	s.admitted = true
 	for room := range s.rooms { // joined in a middleware
 		ns.enterLocked(s, room)
@@ -50,6 +53,9 @@ func (ns *Namespace) remove(s *Socket) {
 	s.rooms = nil
 	if ns.sockets[s.id] == s {
 		delete(ns.sockets, s.id)
+		if len(ns.sockets) == 0 {
+			ns.reg.stats.occupied.Add(-1)
+		}
 		ns.reg.opts.Cluster.SocketLeft(ns.fullName, s.id)
 	}
 }

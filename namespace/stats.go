@@ -1,40 +1,98 @@
 package namespace
 
-import "sync/atomic"
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+)
 
-// counters are what a registry counts; all only grow.
+// counters are what a registry counts; all but occupied only grow.
 type counters struct {
 	created, retired      atomic.Int64
+	dropped               atomic.Int64 // namespaces taken out of the registry again
+	occupied              atomic.Int64 // namespaces with a socket here
 	connects, disconnects atomic.Int64
-	refused               atomic.Int64
+	refused               [refusals]atomic.Int64
 	eventsIn              atomic.Int64
 	broadcasts            atomic.Int64
 	deliveries            atomic.Int64
 	panics                atomic.Int64
 }
 
-// Stats is a snapshot of what a registry has counted since it was made.
+// refusal is why a CONNECT was refused, as it is counted.
+type refusal uint8
+
+const (
+	refusedName        refusal = iota // begins with two slashes, or is too long
+	refusedTooMany                    // more namespaces than one connection may have, or asks too fast
+	refusedUnknown                    // no registration matches
+	refusedSetup                      // by the namespace's setup
+	refusedMiddleware                 // by a middleware
+	refusedLimit                      // the node has as many namespaces as it may
+	refusedUnavailable                // the cluster gave no answer, or the node is stopping
+	refusals                          // how many there are
+)
+
+var refusalLabels = [refusals]string{
+	"invalid_name", "too_many", "unknown_namespace", "setup", "middleware", "node_limit", "unavailable",
+}
+
+// RefuseReasons are the keys of Stats.Refused.
+func RefuseReasons() []string { return slices.Clone(refusalLabels[:]) }
+
+// refusalOf tells which one an error of a connect counts as.
+func refusalOf(err error) refusal {
+	if _, ok := errors.AsType[*middlewareError](err); ok {
+		return refusedMiddleware
+	}
+	switch {
+	case errors.Is(err, errNoMatch):
+		return refusedUnknown
+	case errors.Is(err, ErrRefused):
+		return refusedSetup
+	case errors.Is(err, ErrLimit):
+		return refusedLimit
+	}
+	return refusedUnavailable
+}
+
+// Stats is a snapshot of what a registry has counted since it was made, and of
+// what it has now.
 type Stats struct {
-	NamespacesCreated int64 // incarnations, refused ones included
-	NamespacesRetired int64 // incarnations expired on this node
-	Connects          int64 // sockets admitted
-	Disconnects       int64 // sockets departed
-	Refused           int64 // CONNECTs refused
-	EventsIn          int64 // events received from clients
-	Broadcasts        int64 // broadcasts to this node's sockets
-	Deliveries        int64 // events queued for clients
-	Panics            int64 // panics of user code, recovered
+	Namespaces int64 // live now, permanent ones included
+	Occupied   int64 // of these, with a socket on this node
+	Sockets    int64 // now, those included whose disconnect handlers still run
+
+	NamespacesCreated int64            // incarnations, refused ones included
+	NamespacesRetired int64            // incarnations expired on this node
+	Connects          int64            // sockets admitted
+	Disconnects       int64            // sockets departed
+	Refused           map[string]int64 // CONNECTs refused, by reason; a fixed set of keys, always all present
+	EventsIn          int64            // events received from clients
+	Broadcasts        int64            // broadcasts to this node's sockets
+	Deliveries        int64            // events queued for clients
+	Panics            int64            // panics of user code, recovered
 }
 
 // Stats returns the counters. It takes no lock.
 func (r *Registry) Stats() Stats {
 	c := &r.stats
+	// What went before what came, so that no difference is negative.
+	occupied, dropped, disconnects := c.occupied.Load(), c.dropped.Load(), c.disconnects.Load()
+	created, connects := c.created.Load(), c.connects.Load()
+	refused := make(map[string]int64, refusals)
+	for i := range c.refused {
+		refused[refusalLabels[i]] = c.refused[i].Load()
+	}
 	return Stats{
-		NamespacesCreated: c.created.Load(),
+		Namespaces:        created - dropped,
+		Occupied:          min(occupied, created-dropped),
+		Sockets:           connects - disconnects,
+		NamespacesCreated: created,
 		NamespacesRetired: c.retired.Load(),
-		Connects:          c.connects.Load(),
-		Disconnects:       c.disconnects.Load(),
-		Refused:           c.refused.Load(),
+		Connects:          connects,
+		Disconnects:       disconnects,
+		Refused:           refused,
 		EventsIn:          c.eventsIn.Load(),
 		Broadcasts:        c.broadcasts.Load(),
 		Deliveries:        c.deliveries.Load(),

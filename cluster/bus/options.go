@@ -59,6 +59,9 @@ type Options struct {
 	// OnReconnect is called after the subscriber connection broke, once everything is
 	// subscribed again: messages may have been lost. It must not block.
 	OnReconnect func()
+	// OnPublished is told, of each batch of messages, how long its oldest one waited until
+	// Redis had taken it; probes are messages too. It must be quick. Default: nobody is.
+	OnPublished func(took time.Duration)
 	// Logger receives changes of state. Default slog.Default().
 	Logger *slog.Logger
 }

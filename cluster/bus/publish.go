@@ -48,6 +48,7 @@ func (b *Bus) checkSize(payload []byte) error {
 type outItem struct {
 	channel string
 	payload []byte
+	queued  time.Time       // when it was pushed
 	numSub  bool            // ask first how many are subscribed to the channel
 	ctx     context.Context // if not nil, not published after its end
 	// done, if not nil, is called once, with the number of subscribers if asked for, and why it was
@@ -80,6 +81,7 @@ type publisher struct {
 
 // push adds an item, or finishes it with an error.
 func (p *publisher) push(b *Bus, it outItem) {
+	it.queued = time.Now()
 	p.mu.Lock()
 	var err error
 	switch {
@@ -301,6 +303,9 @@ func (b *Bus) receiveAll(l *outLink) error {
 				b.fail(items[i:], errors.Join(ErrUnsent, err))
 				return err
 			}
+		}
+		if b.opts.OnPublished != nil && items[0].channel != "" {
+			b.opts.OnPublished(time.Since(items[0].queued))
 		}
 		if len(l.inflight) == 0 {
 			b.out.waiting.Store(0)

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -13,6 +14,19 @@ type counters struct {
 	queueFull, refused, publishErrors                                       atomic.Uint64
 	subscribeErrors, subscribeCommands, reconnects, timeouts, asked, failed atomic.Uint64
 }
+
+// drops is how many reasons there are to drop a message.
+const drops = 7
+
+var dropLabels = [drops]string{"malformed", "too_large", "overflow", "busy", "panic", "queue_full", "refused"}
+
+// dropped are the counters of these reasons, in their order.
+func (c *counters) dropped() [drops]*atomic.Uint64 {
+	return [drops]*atomic.Uint64{&c.malformed, &c.tooLarge, &c.overflow, &c.busy, &c.panics, &c.queueFull, &c.refused}
+}
+
+// DropReasons are the keys of Stats.Dropped.
+func DropReasons() []string { return slices.Clone(dropLabels[:]) }
 
 // Stats is a snapshot for metrics. Counters grow from the start of the bus.
 type Stats struct {
@@ -47,14 +61,14 @@ func (b *Bus) Stats() Stats {
 	s := Stats{
 		MessagesIn: c.messagesIn.Load(), MessagesOut: c.messagesOut.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Delivered: c.delivered.Load(), Ignored: c.ignored.Load(),
-		Dropped: map[string]uint64{
-			"malformed": c.malformed.Load(), "too_large": c.tooLarge.Load(), "overflow": c.overflow.Load(), "busy": c.busy.Load(),
-			"panic": c.panics.Load(), "queue_full": c.queueFull.Load(), "refused": c.refused.Load(),
-		},
+		Dropped:       make(map[string]uint64, drops),
 		PublishErrors: c.publishErrors.Load(), SubscribeCommands: c.subscribeCommands.Load(), SubscribeErrors: c.subscribeErrors.Load(),
 		Reconnects: c.reconnects.Load(), Timeouts: c.timeouts.Load(), Asked: c.asked.Load(), Unanswered: c.failed.Load(),
 		Subscriptions: int(b.confirmed.Load()),
 		Backlog:       int(b.backlog.Load()), ProbeLatency: time.Duration(b.probe.latency.Load()), ProbeAge: b.ProbeAge(),
+	}
+	for i, n := range c.dropped() {
+		s.Dropped[dropLabels[i]] = n.Load()
 	}
 	b.mu.Lock()
 	s.Namespaces = len(b.spaces)

@@ -14,10 +14,11 @@
 -- ARGV[5]  how many namespaces to look at, at most
 -- ARGV[6]  what the keys of namespaces begin with (same hash tag as the KEYS)
 --
--- Returns  {0, wait, name, epoch, ...}  the retired ones; the next is due in wait us
---                                       (0: there are more now; -1: there is none)
---          {1, wait}                    the era is settled in wait us; nothing was decided
---          {2, -1}                      a session is asserting; nothing was decided
+-- Returns  {0, wait, name, epoch, late, ...}  the retired ones, late us after their time; the
+--                                             next is due in wait us (0: there are more now;
+--                                             -1: there is none)
+--          {1, wait}                          the era is settled in wait us; nothing was decided
+--          {2, -1}                            a session is asserting; nothing was decided
 --          or the error FENCED or LOST; nothing was written.
 --
 -- Keeps: no namespace is retired that has a member, nor before it was empty for its
@@ -50,6 +51,7 @@ for _, name in ipairs(names) do
       redis.call('PUBLISH', KEYS[7], 'retired ' .. h[2] .. ' ' .. name)
       out[#out + 1] = name
       out[#out + 1] = tonumber(h[2])
+      out[#out + 1] = now - at
     end
   end
 end

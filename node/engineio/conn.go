@@ -85,6 +85,22 @@ func (c *Conn) Transport() string {
 	return TransportPolling
 }
 
+// Handler returns what the Accept function answered, nil while it has not.
+func (c *Conn) Handler() Handler {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.handler
+}
+
+// Queue says what waits to be sent to the client: packets (an event with its
+// attachments is one; what is being written is none), and bytes as
+// Options.MaxQueue counts them, with what is being written.
+func (c *Conn) Queue() (packets, bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue), c.queued
+}
+
 // Send queues a message and reports whether it did. It does not when the
 // connection is closed, when it falls behind too far (which closes it), and for
 // a volatile message when the client cannot take it at once. It never blocks.
@@ -234,6 +250,7 @@ func (c *Conn) receive(p packet) (err error) {
 }
 
 func (c *Conn) logPanic(where string, r any) {
+	c.srv.stats.panics.Add(1)
 	c.srv.opts.Logger.Error("engineio: panic in a handler", "where", where, "sid", c.id,
 		"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 }

@@ -1,6 +1,9 @@
 package engineio
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // Stats is what a Server has done since it was made, and how many sessions it
 // has now.
@@ -17,7 +20,12 @@ type Stats struct {
 
 	MessagesIn, MessagesOut int64 // messages; an attachment counts as one
 	BytesIn, BytesOut       int64 // payload bytes in, bytes of wire form out (polling: without HTTP headers)
+
+	Panics int64 // panics of the Accept function and of handlers, recovered
 }
+
+// RefuseReasons are the keys of Stats.Refused.
+func RefuseReasons() []string { return slices.Clone(refuseLabels[:]) }
 
 // counters are the live counterpart of Stats. They are added to once a batch
 // where that is possible, so that connections do not fight for them.
@@ -27,6 +35,7 @@ type counters struct {
 	slow, dropped           atomic.Int64
 	messagesIn, messagesOut atomic.Int64
 	bytesIn, bytesOut       atomic.Int64
+	panics                  atomic.Int64
 
 	refused map[string]*atomic.Int64 // never changed once made
 }
@@ -50,6 +59,7 @@ func (s *Server) Stats() Stats {
 		SlowClosed: c.slow.Load(), VolatileDropped: c.dropped.Load(),
 		MessagesIn: c.messagesIn.Load(), MessagesOut: c.messagesOut.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
+		Panics: c.panics.Load(),
 	}
 	for label, n := range c.refused {
 		out.Refused[label] = n.Load()
