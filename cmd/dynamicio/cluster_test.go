@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dynamicio/dynamicio/cluster/embedded"
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 	"github.com/dynamicio/dynamicio/node"
 	"github.com/dynamicio/dynamicio/status"
 )
@@ -69,7 +70,7 @@ func serveNode(t *testing.T) (url, redisURL string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addVerbs(srv)
+	rules.Serve(srv.Registry())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dynamicio/dynamicio/cluster/embedded"
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 	"github.com/dynamicio/dynamicio/node"
 )
 
@@ -113,7 +114,7 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 			work.Wait()
 			return err
 		}
-		addVerbs(srv)
+		rules.Serve(srv.Registry())
 		srv.Handle("/{$}", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			w.Header().Set("Cache-Control", "no-store")

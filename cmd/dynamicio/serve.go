@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dynamicio/dynamicio/cluster/bus"
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node"
 )
@@ -178,7 +179,7 @@ func serve(ctx context.Context, f serveFlags, logs io.Writer) error {
 	if err != nil {
 		return &usageError{errors.New(flagNames.Replace(err.Error()))} // what is left to go wrong is a wrong option
 	}
-	addVerbs(srv)
+	rules.Serve(srv.Registry())
 	if f.adminListen != "" {
 		stop, err := serveAdmin(f.adminListen, srv, f.options.Logger)
 		if err != nil {

@@ -1,0 +1,93 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// Connect says what a client must present to get in, as "token" in the auth
+// payload of its CONNECT: one of the tokens, or a JWT; where both are set,
+// either will do.
+type Connect struct {
+	tokens [][sha256.Size]byte
+	jwt    *JWT
+}
+
+// NewConnect returns what accepts these tokens and JWTs; j may be nil.
+func NewConnect(tokens []string, j *JWT) *Connect {
+	c := &Connect{jwt: j}
+	for _, t := range tokens {
+		c.tokens = append(c.tokens, sha256.Sum256([]byte(t)))
+	}
+	return c
+}
+
+// HasClaims reports whether clients present claims: whether a JWT is checked.
+func (c *Connect) HasClaims() bool { return c != nil && c.jwt != nil }
+
+// Claims are the claims of a client's JWT that have a simple value, as text.
+type Claims map[string]string
+
+// What a refused client is told. The code is for its program, the data of the
+// connect_error.
+var (
+	errTokenMissing = refusal("token_missing", "a token is required, as auth: {token: ...}")
+	errTokenInvalid = refusal("token_invalid", "the token is not accepted")
+	errTokenExpired = refusal("token_expired", "the token has expired")
+	errFull         = refusal("namespace_full", "the namespace is full")
+	errRefused      = namespace.Errorf("Invalid namespace") // as where the setup refuses
+)
+
+func refusal(code, text string) error {
+	return &namespace.ClientError{Message: text, Data: map[string]string{"code": code}}
+}
+
+// maxToken bounds what is hashed or parsed for a client that nobody knows yet.
+const maxToken = 8 << 10
+
+// check decides about what a socket presents. claims are those of its JWT.
+func (c *Connect) check(s *namespace.Socket) (claims Claims, err error) {
+	if c == nil {
+		return nil, nil
+	}
+	var auth struct {
+		Token *string `json:"token"`
+	}
+	if err := s.Auth(&auth); err != nil || auth.Token == nil || *auth.Token == "" {
+		return nil, errTokenMissing
+	}
+	return c.accept(*auth.Token)
+}
+
+// accept decides about a token.
+func (c *Connect) accept(token string) (Claims, error) {
+	if len(token) > maxToken {
+		return nil, errTokenInvalid
+	}
+	// Digests, all of them compared: the time tells neither where two tokens
+	// begin to differ, nor how long one is, nor which one it was.
+	digest := sha256.Sum256([]byte(token))
+	found := 0
+	for i := range c.tokens {
+		found |= subtle.ConstantTimeCompare(c.tokens[i][:], digest[:])
+	}
+	switch {
+	case found == 1:
+		return nil, nil
+	case c.jwt == nil:
+		return nil, errTokenInvalid
+	}
+	claims, err := c.jwt.verify(token)
+	switch {
+	case err == nil:
+		return claims, nil
+	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return nil, errTokenExpired
+	}
+	return nil, errTokenInvalid
+}

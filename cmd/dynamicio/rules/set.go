@@ -1,0 +1,179 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// Set is what a configuration says about namespaces. Its zero value allows
+// everything, on every host. It must not be changed once it is used.
+type Set struct {
+	// Rules are tried from the first to the last; the first that matches a
+	// namespace decides. Where there are rules, a namespace that none of them
+	// matches is refused; with no rules at all, everything is allowed.
+	Rules []*Rule
+	// Hosts says which hosts are other names of one.
+	Hosts Hosts
+}
+
+// Rule says what clients may do in the namespaces that it matches.
+type Rule struct {
+	// Match is compared with the namespace's name as clients call it.
+	Match namespace.Pattern
+	// Host is compared with its virtual host, unless AnyHost. An exact one
+	// without a port is for all ports; [MainHost] is for the main host.
+	Host    namespace.Pattern
+	AnyHost bool
+
+	// Refuse keeps everybody out; nothing else counts then.
+	Refuse bool
+	// Retirement is how long the namespace stays empty before it is retired;
+	// [namespace.Never] for good, nil for the node's default.
+	Retirement *time.Duration
+	// Connect says what a client must present; nil: nothing.
+	Connect *Connect
+	// Allow says what a client may do. Its zero value is nothing.
+	Allow Allow
+	// Limits bound what it may do; in each, 0 is no bound.
+	Limits Limits
+}
+
+// Limits bound a namespace and its clients on this node.
+type Limits struct {
+	Sockets         int     // in the namespace
+	Rooms           int     // of one socket
+	EventsPerSecond float64 // of one socket
+	EventsBurst     int     // how many it may send at once; 0: as many as in a second
+	EventBytes      int     // of one event: its arguments and attachments
+}
+
+// Allow says which events a client may send.
+type Allow struct {
+	Broadcast, Leave, Echo bool
+	Join, To               Rooms
+}
+
+// AllowAll allows everything.
+func AllowAll() Allow {
+	return Allow{Broadcast: true, Leave: true, Echo: true, Join: AnyRoom(), To: AnyRoom()}
+}
+
+// open is the rule of a node without rules.
+var open = &Rule{AnyHost: true, Allow: AllowAll()}
+
+// Verbs are the events that a client may send, as CONTRACT.md names them.
+var Verbs = []string{"broadcast", "to", "join", "leave", "echo"}
+
+// MainHost matches what is on no virtual host but the main one.
+var MainHost = namespace.Regexp(regexp.MustCompile(`^$`))
+
+// ParseMatch reads a pattern for the names of namespaces: "*" is all, "/x/" a
+// regular expression, which is not anchored, and all else an exact name.
+func ParseMatch(s string) (namespace.Pattern, error) {
+	switch {
+	case s == "":
+		return namespace.Pattern{}, errors.New("it is empty")
+	case s == "*":
+		return namespace.All, nil
+	case s[0] != '/':
+		return namespace.Pattern{}, errors.New("a namespace begins with a slash")
+	case len(s) > 1 && s[len(s)-1] == '/':
+		return parseRegexp(s)
+	case strings.Contains(s, ",") || strings.HasPrefix(s, "//"):
+		return namespace.Pattern{}, errors.New("no client could ask for such a name")
+	}
+	return namespace.Exact(s), nil
+}
+
+// parseRegexp reads "/x/".
+func parseRegexp(s string) (namespace.Pattern, error) {
+	if len(s) == 2 {
+		return namespace.Pattern{}, errors.New("the regular expression is empty")
+	}
+	re, err := regexp.Compile(s[1 : len(s)-1])
+	if err != nil {
+		return namespace.Pattern{}, err
+	}
+	return namespace.Regexp(re), nil
+}
+
+// find returns the rule for a namespace, nil if it is refused.
+func (s *Set) find(host, name string) *Rule {
+	if s == nil || len(s.Rules) == 0 {
+		return open
+	}
+	for _, r := range s.Rules {
+		if !r.onHost(host) {
+			continue
+		}
+		if _, ok := r.Match.Match(name); ok {
+			if r.Refuse {
+				return nil
+			}
+			return r
+		}
+	}
+	return nil
+}
+
+// onHost reports whether the rule is for a host.
+func (r *Rule) onHost(host string) bool {
+	if r.AnyHost {
+		return true
+	}
+	if _, ok := r.Host.Match(host); ok {
+		return true
+	}
+	exact, ok := r.exactHost()
+	return ok && !hasPort(exact) && withoutPort(host) == exact
+}
+
+// Unreachable finds the first rule that can never decide, because an earlier
+// one decides all that it matches, or because its host is never a virtual one:
+// main is which hosts are the main host. It returns -1 if there is none.
+func (s *Set) Unreachable(main namespace.Pattern) (index int, why error) {
+	seen := make(map[[2]string]int)
+	everything := -1
+	for i, r := range s.Rules {
+		if everything >= 0 {
+			return i, fmt.Errorf("is never reached: namespaces[%d] matches everything before it", everything)
+		}
+		host := "*"
+		if !r.AnyHost {
+			host = r.Host.String()
+		}
+		key := [2]string{host, r.Match.String()}
+		if before, ok := seen[key]; ok {
+			return i, fmt.Errorf("is never reached: namespaces[%d] matches the same", before)
+		}
+		seen[key] = i
+		switch {
+		case r.AnyHost:
+			if r.Match == namespace.All {
+				everything = i
+			}
+		case r.Host.String() == MainHost.String():
+		case main == namespace.All:
+			return i, fmt.Errorf("is for the host %s, but every host is the main one (host is \"*\")", host)
+		default:
+			if exact, ok := r.exactHost(); ok {
+				if _, is := main.Match(exact); is {
+					return i, fmt.Errorf("is for the host %s, which is the main one", host)
+				}
+			}
+		}
+	}
+	return -1, nil
+}
+
+// exactHost returns the one host that the rule is for, if it is one.
+func (r *Rule) exactHost() (string, bool) {
+	s := r.Host.String()
+	exact := r.Host == namespace.Exact(s) && s != "*" && s != "true"
+	return s, exact
+}
