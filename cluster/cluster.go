@@ -117,6 +117,9 @@ func (c *Cluster) Ready() error {
 	return nil
 }
 
+// Connected says whether the node is subscribed to all it wants to hear.
+func (c *Cluster) Connected() bool { return c.bus.Connected() }
+
 // Directory is the node's access to what the cluster agrees on.
 func (c *Cluster) Directory() *Directory { return c.dir }
 

@@ -4,14 +4,17 @@ import (
 	"errors"
 
 	"github.com/dynamicio/dynamicio/cluster"
+	"github.com/dynamicio/dynamicio/status/metrics"
 )
 
 // join makes the node part of its cluster over Redis.
 func (s *Server) join(sockets func() int64) (*cluster.Cluster, error) {
 	o := &s.opts
+	s.recorder = metrics.NewRecorder()
 	return cluster.Open(cluster.Config{
 		Redis: o.Redis, Cluster: o.Cluster, Node: o.NodeID, NodeTTL: o.NodeTTL, LeaseTTL: o.LeaseTTL,
 		RefuseWhenAway: o.RefuseWhenAway, BusPrefix: o.BusPrefix, GoDialect: o.GoDialect, Logger: o.Logger,
+		Observer: s.recorder.Observer(),
 		Info: func() cluster.NodeInfo {
 			return cluster.NodeInfo{Address: *s.address.Load(), Version: Version(), Started: s.started}
 		},

@@ -28,6 +28,9 @@ func (s *Server) routes() *http.ServeMux {
 	mux.Handle(base+"/status", s.status)
 	mux.Handle(base+"/status.json", s.status)
 	mux.Handle(base+"/status/", s.status)
+	if !s.opts.DisableMetrics {
+		mux.Handle("/metrics", s.metrics)
+	}
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerCheck(w, http.StatusOK, "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.ready(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/dynamicio/dynamicio/namespace"
@@ -86,6 +87,9 @@ type Options struct {
 	TrustProxy bool
 	// DisableClient stops serving the JavaScript client under Path.
 	DisableClient bool
+	// DisableMetrics stops serving /metrics; [Server.MetricsHandler] and
+	// [Server.Collector] are there all the same.
+	DisableMetrics bool
 
 	// PingInterval is the time between heartbeats. Default 25 seconds.
 	PingInterval time.Duration
@@ -144,6 +148,10 @@ func (o Options) withDefaults() (Options, error) {
 		if o.Host, err = o.Host.NormalizeHost(o.DropHostPort); err != nil {
 			return o, fmt.Errorf("node: Options.Host: %w", err)
 		}
+	}
+	switch strings.TrimSuffix(o.Path, "/") {
+	case "/healthz", "/readyz", "/metrics":
+		return o, fmt.Errorf("node: Options.Path is %q, which is taken by the node itself", o.Path)
 	}
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 10*time.Second)
 	o.LeaseTTL = cmp.Or(o.LeaseTTL, 5*time.Second)

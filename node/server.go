@@ -13,26 +13,32 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dynamicio/dynamicio/cluster"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node/engineio"
 	"github.com/dynamicio/dynamicio/status"
+	"github.com/dynamicio/dynamicio/status/metrics"
 )
 
 // Server is one node. It is an [http.Handler]; its methods are safe for
 // concurrent use.
 type Server struct {
-	opts     Options
-	log      *slog.Logger
-	registry *namespace.Registry
-	cluster  *cluster.Cluster // nil: the node is alone
-	engine   *engineio.Server
-	main     *namespace.Namespace
-	status   *status.Handler
-	mux      *http.ServeMux
-	started  time.Time
-	draining atomic.Bool
-	address  atomic.Pointer[string]
+	opts      Options
+	log       *slog.Logger
+	registry  *namespace.Registry
+	cluster   *cluster.Cluster  // nil: the node is alone
+	recorder  *metrics.Recorder // nil: the node is alone
+	engine    *engineio.Server
+	main      *namespace.Namespace
+	status    *status.Handler
+	metrics   http.Handler
+	collector prometheus.Collector
+	mux       *http.ServeMux
+	started   time.Time
+	draining  atomic.Bool
+	address   atomic.Pointer[string]
 }
 
 // New returns a node that is ready to serve. Close it after use, unless
@@ -87,6 +93,8 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("node: %w", err), s.closeRest(context.Background()))
 	}
+	s.collector = metrics.Collector(s.snapshot, s.recorder)
+	s.metrics = metrics.Handler(s.collector, opts.Logger)
 	s.mux = s.routes()
 	return s, nil
 }
