@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/http/pprof"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -58,7 +55,7 @@ acknowledgement if the client wants one:
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.listen, "listen", ":8080", "address to serve on; port 0 picks a free one")
-	flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for health checks and pprof (default: health checks on the main one, no pprof)")
+	flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for metrics, health checks and pprof (default: metrics and health checks on the main one, no pprof)")
 	flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
 	flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; clusters that share a Redis need a --bus-prefix each, too")
 	flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
@@ -134,6 +131,7 @@ func (f *serveFlags) complete(logs io.Writer) error {
 		if err := checkAddress("admin-listen", f.adminListen); err != nil {
 			return err
 		}
+		o.DisableMetrics = true // they are on that one
 	}
 	if o.GoDialect && o.BusPrefix == bus.DefaultPrefix {
 		return usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit")
@@ -191,32 +189,4 @@ func serve(ctx context.Context, f serveFlags, logs io.Writer) error {
 		return fmt.Errorf("--listen %s: %w", f.listen, err)
 	}
 	return nil
-}
-
-// serveAdmin serves the health checks and pprof on an address of their own,
-// until stop is called.
-func serveAdmin(addr string, srv http.Handler, log *slog.Logger) (stop func(), err error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/healthz", srv)
-	mux.Handle("/readyz", srv)
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() { // ends when h is closed
-		defer close(done)
-		_ = h.Serve(l)
-	}()
-	log.Info("admin listening", "address", l.Addr().String())
-	return func() {
-		_ = h.Close()
-		<-done
-	}, nil
 }

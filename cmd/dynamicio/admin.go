@@ -1,0 +1,40 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/dynamicio/dynamicio/node"
+)
+
+// serveAdmin serves the metrics, the health checks and pprof on an address of their
+// own, until stop is called.
+func serveAdmin(addr string, srv *node.Server, log *slog.Logger) (stop func(), err error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", srv.MetricsHandler())
+	mux.Handle("/healthz", srv)
+	mux.Handle("/readyz", srv)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() { // ends when h is closed
+		defer close(done)
+		_ = h.Serve(l)
+	}()
+	log.Info("admin listening", "address", l.Addr().String())
+	return func() {
+		_ = h.Close()
+		<-done
+	}, nil
+}
