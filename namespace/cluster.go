@@ -47,6 +47,15 @@ type Cluster interface {
 	// Leave announces that the node's last socket and last pin are gone. The
 	// namespace may be retired once it has been empty everywhere for retirement.
 	Leave(fullName string, epoch uint64, retirement time.Duration)
+	// SetRetirement announces that a namespace which is empty on this node has
+	// another retirement time. If it is empty everywhere, the time that it has
+	// been empty counts.
+	SetRetirement(fullName string, epoch uint64, retirement time.Duration)
+	// Dismiss asks for the retirement of a namespace that is empty everywhere,
+	// now instead of when its time is over. It blocks until the cluster has
+	// answered, with [ErrUnknown], [ErrOccupied] or [ErrPermanent] if it will not
+	// be. A Join that comes first calls it off.
+	Dismiss(ctx context.Context, fullName string) error
 	// EnterRoom announces a socket in a room. wait blocks until messages to the
 	// room from outside the cluster are being received; nil if they are.
 	EnterRoom(fullName, room string) (wait func(context.Context) error)

@@ -32,13 +32,14 @@ type Registry struct {
 
 	// mu guards what follows, and the fields of Namespace that say so. While
 	// it is held no user code runs and nobody waits.
-	mu       sync.Mutex
-	live     map[string]*Namespace // by full name
-	exact    map[string]SetupFunc
-	patterns []registration
-	retired  []func(fullName string, epoch uint64)
-	clients  map[*Client]struct{}
-	closed   bool
+	mu        sync.Mutex
+	live      map[string]*Namespace   // by full name
+	permanent map[*Namespace]struct{} // those made by Of
+	exact     map[string]SetupFunc
+	patterns  []registration
+	retired   []func(fullName string, epoch uint64)
+	clients   map[*Client]struct{}
+	closed    bool
 
 	stats counters
 }
@@ -57,11 +58,12 @@ func New(opts Options) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{
-		opts:    opts,
-		log:     opts.Logger,
-		live:    make(map[string]*Namespace),
-		exact:   make(map[string]SetupFunc),
-		clients: make(map[*Client]struct{}),
+		opts:      opts,
+		log:       opts.Logger,
+		live:      make(map[string]*Namespace),
+		permanent: make(map[*Namespace]struct{}),
+		exact:     make(map[string]SetupFunc),
+		clients:   make(map[*Client]struct{}),
 	}
 	if madeSolo {
 		r.solo = opts.Cluster.(*Solo)
@@ -231,8 +233,7 @@ func (r *Registry) Of(name, host string) (*Namespace, error) {
 		return ns, nil
 	}
 	ns := r.newNamespaceLocked(full)
-	ns.permanent = true
-	ns.retirement.Store(int64(Never))
+	r.keepLocked(ns)
 	setup, m, ok := r.matchLocked(full)
 	if !ok {
 		ns.state = stateBare
@@ -253,9 +254,15 @@ func (r *Registry) makePermanentLocked(ns *Namespace) {
 	if ns.permanent {
 		return
 	}
+	r.keepLocked(ns)
+	r.visitLocked(ns)
+}
+
+// keepLocked makes a namespace permanent. r.mu must be held.
+func (r *Registry) keepLocked(ns *Namespace) {
 	ns.permanent = true
 	ns.retirement.Store(int64(Never))
-	r.visitLocked(ns)
+	r.permanent[ns] = struct{}{}
 }
 
 // visitLocked comes to an empty namespace and goes again: its countdown is
@@ -315,6 +322,7 @@ func (r *Registry) dropLocked(ns *Namespace) bool {
 		return false
 	}
 	delete(r.live, ns.fullName)
+	delete(r.permanent, ns)
 	ns.state = stateGone
 	ns.gone.Store(true)
 	r.stats.dropped.Add(1)

@@ -22,8 +22,9 @@ type Solo struct {
 // soloRecord is what Redis would hold of a namespace. due is nil while it is
 // occupied, or empty with no end.
 type soloRecord struct {
-	epoch uint64
-	due   *time.Timer
+	epoch   uint64
+	due     *time.Timer
+	emptied time.Time // zero while occupied
 }
 
 // NewSolo returns the directory of a node that is alone.
@@ -71,6 +72,7 @@ func (c *Solo) Join(fullName string, _ time.Duration) func(context.Context) (uin
 		c.live[fullName] = rec
 	}
 	rec.stop(&c.firing)
+	rec.emptied = time.Time{}
 	epoch := rec.epoch
 	return func(context.Context) (uint64, error) { return epoch, nil }
 }
@@ -82,14 +84,48 @@ func (c *Solo) Admit() error { return nil }
 func (c *Solo) Leave(fullName string, epoch uint64, retirement time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if rec := c.live[fullName]; rec != nil && rec.epoch == epoch {
+		rec.emptied = time.Now()
+		c.countLocked(fullName, rec, retirement)
+	}
+}
+
+// SetRetirement implements [Cluster]: a countdown goes on with another end.
+func (c *Solo) SetRetirement(fullName string, epoch uint64, retirement time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rec := c.live[fullName]; rec != nil && rec.epoch == epoch && !rec.emptied.IsZero() {
+		c.countLocked(fullName, rec, retirement)
+	}
+}
+
+// Dismiss implements [Cluster]: a countdown ends now.
+func (c *Solo) Dismiss(_ context.Context, fullName string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	rec := c.live[fullName]
-	if c.closed || rec == nil || rec.epoch != epoch || retirement == Never {
+	switch {
+	case rec == nil || c.closed:
+		return ErrUnknown
+	case rec.emptied.IsZero():
+		return ErrOccupied
+	case rec.due == nil:
+		return ErrPermanent
+	}
+	c.countLocked(fullName, rec, 0)
+	return nil
+}
+
+// countLocked lets an empty namespace retire when it has been empty for the
+// retirement time, in place of any countdown before. c.mu must be held.
+func (c *Solo) countLocked(fullName string, rec *soloRecord, retirement time.Duration) {
+	rec.stop(&c.firing)
+	if c.closed || retirement == Never {
 		return
 	}
-	rec.stop(&c.firing)
 	c.firing.Add(1)
 	var due *time.Timer
-	due = time.AfterFunc(retirement, func() {
+	due = time.AfterFunc(time.Until(rec.emptied.Add(retirement)), func() {
 		defer c.firing.Done()
 		c.retire(fullName, rec, &due)
 	})
@@ -98,7 +134,7 @@ func (c *Solo) Leave(fullName string, epoch uint64, retirement time.Duration) {
 
 // retire ends the incarnation, unless the countdown was called off while its
 // timer was already firing. due is read under mu: the timer can fire before
-// Leave has stored it.
+// countLocked has stored it.
 func (c *Solo) retire(fullName string, rec *soloRecord, due **time.Timer) {
 	c.mu.Lock()
 	stands := !c.closed && c.live[fullName] == rec && rec.due != nil && rec.due == *due

@@ -168,7 +168,7 @@ func TestSemantics_4_3_JSON(t *testing.T) {
 		}
 		pass(r / 4)
 		rep := c.report(t, "")
-		if rep.Node != "node-a" || rep.Totals != (status.Totals{Nodes: 1, Namespaces: 4, Sockets: 1}) || len(rep.Nodes) != 1 || rep.Nodes[0].Namespaces != 1 {
+		if rep.Node != "node-a" || rep.Totals != (status.Totals{Nodes: 1, Namespaces: 4, Sockets: 1, Empty: 1}) || len(rep.Nodes) != 1 || rep.Nodes[0].Namespaces != 1 {
 			t.Errorf("report %+v", rep)
 		}
 		byName := map[string]status.Namespace{}

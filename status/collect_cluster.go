@@ -1,0 +1,146 @@
+package status
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dynamicio/dynamicio/cluster"
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// collectCluster reports on the whole cluster. An error means that Redis did
+// not answer.
+func (c *Collector) collectCluster(ctx context.Context, q Query) (*Report, error) {
+	o, err := c.opts.Directory.Overview(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, err := c.readPage(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	rep := c.newReport(o.Time)
+	rep.Redis.LatencyMS = float64(o.Latency.Microseconds()) / 1000
+	rep.Lease = describeLease(&o)
+	rep.Nodes = c.describeNodes(&o, q)
+	rep.Totals.Namespaces, rep.Totals.Empty = o.Namespaces, o.Due
+	rep.Next = page.Next
+	rep.Namespaces = make([]Namespace, 0, len(page.Namespaces))
+	for i := range page.Namespaces {
+		rep.Namespaces = append(rep.Namespaces, describeState(&page.Namespaces[i], o.Time))
+	}
+	if q.Host != "" {
+		if err := c.countHost(ctx, rep, q); err != nil {
+			c.log.Debug("totals of a host", "host", q.Host, "error", err)
+		}
+	}
+	rep.Totals.addNodes(rep.Nodes)
+	rep.Totals.Namespaces += c.addPermanent(rep, q)
+	if q.Namespace != "" || q.Detailed && len(rep.Namespaces) <= detailedPage {
+		c.askDetails(ctx, rep)
+	}
+	return rep, nil
+}
+
+// describeLease says who decides. A token is at least the time of its grant, by
+// Redis's clock in microseconds, and nearly always that very time.
+func describeLease(o *cluster.Overview) Lease {
+	l := Lease{Holder: o.Lease.Holder, Token: o.Lease.Token, TTLMS: o.Lease.TTL.Milliseconds()}
+	if l.Token != 0 {
+		l.HeldMS = max(0, o.Time.Sub(time.UnixMicro(int64(l.Token))).Milliseconds())
+	}
+	return l
+}
+
+func (c *Collector) describeNodes(o *cluster.Overview, q Query) []Node {
+	nodes := make([]Node, 0, len(o.Nodes))
+	for _, n := range o.Nodes {
+		node := Node{
+			ID: n.ID, Address: n.Address, Version: n.Version, Started: n.Started,
+			HeartbeatAgeMS: n.HeartbeatAge.Milliseconds(), Draining: n.Draining,
+			Sockets: int(n.Counters["sockets"]), Namespaces: n.Namespaces,
+		}
+		if q.Host != "" {
+			node.Sockets, node.Namespaces = 0, 0 // until its own are counted
+		}
+		c.hideTrend(&node, q)
+		nodes = append(nodes, node)
+	}
+	return nodes
+}
+
+// readPage reads the part of the directory that is asked for.
+func (c *Collector) readPage(ctx context.Context, q Query) (cluster.Page, error) {
+	if q.Namespace == "" {
+		return c.opts.Directory.Namespaces(ctx, cluster.PageQuery{Prefix: q.prefix(), After: q.After, Limit: q.Limit})
+	}
+	var page cluster.Page
+	if !q.Sees(q.Namespace) {
+		return page, nil
+	}
+	state, ok, err := c.opts.Directory.Namespace(ctx, q.Namespace)
+	if ok {
+		page.Namespaces = []cluster.NamespaceState{state}
+	}
+	return page, err
+}
+
+func describeState(state *cluster.NamespaceState, now time.Time) Namespace {
+	host, name := namespace.SplitFullName(state.FullName)
+	n := Namespace{
+		FullName: state.FullName, Host: host, Name: name, Epoch: state.Epoch,
+		Permanent: state.Permanent, Sockets: state.Sockets(), Nodes: state.Nodes,
+	}
+	n.SetLife(state.Retirement, state.Emptied, now)
+	return n
+}
+
+// countHost makes the totals, and the counts of the nodes, those of one virtual
+// host: it is not told how busy the others are.
+func (c *Collector) countHost(ctx context.Context, rep *Report, q Query) error {
+	nodes := make(map[string]*Node, len(rep.Nodes))
+	for i := range rep.Nodes {
+		nodes[rep.Nodes[i].ID] = &rep.Nodes[i]
+	}
+	rep.Totals.Namespaces, rep.Totals.Empty = 0, 0
+	for p := (cluster.PageQuery{Prefix: q.prefix(), Limit: DefaultLimit}); ; {
+		page, err := c.opts.Directory.Namespaces(ctx, p)
+		if err != nil {
+			return err
+		}
+		for _, state := range page.Namespaces {
+			rep.Totals.Namespaces++
+			for id, sockets := range state.Nodes {
+				if n := nodes[id]; n != nil {
+					n.Namespaces++
+					n.Sockets += sockets
+				}
+			}
+		}
+		if p.After = page.Next; p.After == "" {
+			return nil
+		}
+	}
+}
+
+// addPermanent adds this node's permanent namespaces that the directory does
+// not know, as nobody has been in them yet, and returns how many there are.
+func (c *Collector) addPermanent(rep *Report, q Query) (added int) {
+	for _, i := range c.opts.Local.Permanent() {
+		if i.Epoch != 0 || !q.Sees(i.FullName) {
+			continue
+		}
+		if slices.ContainsFunc(rep.Namespaces, func(n Namespace) bool { return n.FullName == i.FullName }) {
+			continue // another node has been in it
+		}
+		added++
+		onPage := q.Namespace != "" || q.Page(i.FullName) && (rep.Next == "" || i.FullName <= rep.Next)
+		if onPage && q.wants(i.FullName) {
+			rep.Namespaces = append(rep.Namespaces, describe(&i, c.opts.Node, rep.Time))
+		}
+	}
+	slices.SortFunc(rep.Namespaces, func(a, b Namespace) int { return strings.Compare(a.FullName, b.FullName) })
+	return added
+}
