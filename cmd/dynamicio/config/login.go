@@ -1,0 +1,137 @@
+package config
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
+)
+
+// loginReader reads "connect" of a rule.
+type loginReader struct {
+	*reader
+	tokens        []string
+	tokensHere    *yaml.Node
+	tokensFile    reference
+	tokensEnv     reference
+	jwt           *rules.JWT
+	options       rules.JWTOptions
+	requireExpiry bool
+	hmac          secret
+	publicKey     reference
+}
+
+func (r *loginReader) fields() []field {
+	return []field{
+		{key: "tokens", sample: `["change me"]`, read: r.readTokens, help: "one of these"},
+		{key: "tokens-file", instead: true, read: r.tokensFile.read(r.reader), help: "the same from a file, relative to this one, with a token a line"},
+		{key: "tokens-env", instead: true, read: r.tokensEnv.read(r.reader), help: "the same from an environment variable, with commas between them"},
+		{key: "jwt", read: r.readJWT, fields: r.jwtFields(), help: "a JSON Web Token"},
+	}
+}
+
+func (r *loginReader) jwtFields() []field {
+	fields := r.hmac.fields(r.reader, "secret", "the key of HS256, HS384 and HS512, at least 32 bytes", `"change me: 32 bytes or more, and random"`)
+	return append(fields,
+		field{key: "public-key-file", instead: true, read: r.publicKey.read(r.reader), help: "instead of a secret: a PEM file with a public key or a certificate (RS*, PS*, ES*, EdDSA)"},
+		field{key: "issuer", sample: "https://login.example.com", read: r.text(&r.options.Issuer), help: "must be its iss (default: anybody)"},
+		field{key: "audience", sample: "chat", read: r.text(&r.options.Audience), help: "must be in its aud (default: any)"},
+		field{key: "require", sample: "{role: [admin, member], email_verified: true}", read: r.readRequired, help: "claims that must have a value, or one of several; a list has to have one in it; [] is any"},
+		field{key: "require-expiry", sample: "true", read: r.boolean(&r.requireExpiry), help: "refuse tokens that never expire"},
+		field{key: "leeway", sample: "5s", read: r.duration(&r.options.Leeway), help: "how far clocks may differ (default: 0s)"},
+	)
+}
+
+// read reads what a client must present.
+func (r *loginReader) read(path string, n *yaml.Node) *rules.Connect {
+	before := len(r.errs)
+	r.mapping(path, n, r.fields())
+	if len(r.errs) > before {
+		return nil
+	}
+	sources := 0
+	for _, at := range []*yaml.Node{r.tokensHere, r.tokensFile.at, r.tokensEnv.at} {
+		if at != nil {
+			sources++
+		}
+	}
+	switch {
+	case sources == 0 && r.jwt == nil:
+		r.fail(n, path, "asks for nothing, want tokens or jwt")
+	case sources > 1:
+		r.fail(n, path, "has tokens in two places, want one of them")
+	case r.tokensFile.at != nil:
+		text, _ := r.contents(r.tokensFile)
+		r.splitTokens(r.tokensFile, text, "\n")
+	case r.tokensEnv.at != nil:
+		text, _ := r.variable(r.tokensEnv)
+		r.splitTokens(r.tokensEnv, text, ",")
+	}
+	return rules.NewConnect(r.tokens, r.jwt)
+}
+
+func (r *loginReader) readTokens(path string, n *yaml.Node) {
+	r.tokensHere = n
+	if v, ok := r.resolve(path, n); ok && v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
+		r.fail(n, path, "is empty, so that no token is accepted")
+	}
+	r.sequence(path, n, func(path string, n *yaml.Node) {
+		if token, ok := r.secretText(path, n); ok {
+			r.tokens = append(r.tokens, token)
+		}
+	})
+}
+
+// splitTokens takes the tokens of another place. An empty place has been told of.
+func (r *loginReader) splitTokens(ref reference, text, separator string) {
+	for token := range strings.SplitSeq(text, separator) {
+		if token = strings.TrimSpace(token); token != "" {
+			r.tokens = append(r.tokens, token)
+		}
+	}
+	if text != "" && len(r.tokens) == 0 {
+		r.fail(ref.at, ref.path, "has no token in it")
+	}
+}
+
+func (r *loginReader) readJWT(path string, n *yaml.Node) {
+	before := len(r.errs)
+	r.mapping(path, n, r.jwtFields())
+	if len(r.errs) > before {
+		return
+	}
+	if r.hmac.sources() > 0 {
+		value, ok := r.hmac.get(r.reader, path, n)
+		if !ok {
+			return
+		}
+		r.options.Secret = []byte(value)
+	}
+	if r.publicKey.at != nil {
+		value, ok := r.contents(r.publicKey)
+		if !ok {
+			return
+		}
+		r.options.PublicKey = []byte(value)
+	}
+	r.options.NoExpiry = !r.requireExpiry
+	var err error
+	if r.jwt, err = rules.NewJWT(r.options); err != nil {
+		r.fail(n, path, "%v", err)
+	}
+}
+
+// readRequired reads the claims that a token must have.
+func (r *loginReader) readRequired(path string, n *yaml.Node) {
+	r.options.Require = make(map[string][]string)
+	r.pairs(path, n, "a mapping of claims to values", func(key, value *yaml.Node) {
+		values := []string{}
+		r.sequence(join(path, quoteKey(key.Value)), value, func(path string, n *yaml.Node) {
+			if v, ok := r.scalar(path, n, "a value"); ok {
+				values = append(values, v.Value)
+			}
+		})
+		r.options.Require[key.Value] = values
+	})
+}
