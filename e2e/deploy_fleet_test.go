@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -177,30 +176,41 @@ func installed(t *testing.T, name string) string {
 	return ""
 }
 
+// change is what a test replaces in a file that ships; a file that has it another
+// number of times is not the file that the test knows.
+type change struct {
+	from, to string
+	times    int
+}
+
+// render returns the text of a file that ships with these changes and no others:
+// what the tests prove is what ships.
+func render(t *testing.T, path string, changes ...change) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for _, c := range changes {
+		if n := strings.Count(text, c.from); n != c.times {
+			t.Fatalf("%s has %q %d times, want %d", path, c.from, n, c.times)
+		}
+		text = strings.ReplaceAll(text, c.from, c.to)
+	}
+	return text
+}
+
 // render writes the shipped configuration with other ports and another DNS
-// server, and the path of it. Nothing else is changed: what these tests prove is
-// what ships.
+// server, and returns the path of it.
 func (f *fleet) render(listen string) string {
 	f.t.Helper()
-	text, err := os.ReadFile(shipped)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	for _, change := range []struct {
-		from, to string
-		times    int
-	}{
-		{"    bind :8080\n", "    bind " + listen + "\n", 1},
-		{"nameserver dns 127.0.0.11:53\n", "nameserver dns " + f.dns.addr() + "\n", 1},
-		{" node:8080\n", " node:" + f.port + "\n", 2},
-	} {
-		if n := strings.Count(string(text), change.from); n != change.times {
-			f.t.Fatalf("%s has %q %d times, want %d", shipped, change.from, n, change.times)
-		}
-		text = bytes.ReplaceAll(text, []byte(change.from), []byte(change.to))
-	}
+	text := render(f.t, shipped,
+		change{"    bind :8080\n", "    bind " + listen + "\n", 1},
+		change{"nameserver dns 127.0.0.11:53\n", "nameserver dns " + f.dns.addr() + "\n", 1},
+		change{" node:8080\n", " node:" + f.port + "\n", 2})
 	path := filepath.Join(f.t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
 	return path
