@@ -9,7 +9,7 @@ import (
 
 var memberMetrics = []*metric{
 	gauge("registered", "1 while the node is registered in Redis and not about to be counted out, else 0.",
-		flag(func(s *Snapshot) bool { return s.Member.Registered })),
+		oneIf(func(s *Snapshot) bool { return s.Member.Registered })),
 	gauge("heartbeat_age_seconds", "Seconds since the last heartbeat that Redis took was sent.",
 		one(func(s *Snapshot) float64 { return s.Member.HeartbeatAge.Seconds() })),
 	counter("registrations_total", "Times that the node registered in Redis: more than one means that it lost touch.",
@@ -17,7 +17,7 @@ var memberMetrics = []*metric{
 	counter("epochs_adopted_total", "Namespaces that went on under another epoch after Redis had been away.",
 		one(func(s *Snapshot) int64 { return s.Member.Adopted })),
 	gauge("lease_held", "1 while this node holds the lease and so decides for the cluster, else 0.",
-		flag(func(s *Snapshot) bool { return s.Member.LeaseToken != 0 })),
+		oneIf(func(s *Snapshot) bool { return s.Member.LeaseToken != 0 })),
 	gauge("lease_token", "Fencing token of the lease that this node holds; 0 while it holds none.",
 		one(func(s *Snapshot) uint64 { return s.Member.LeaseToken })),
 	counter("retirements_decided_total", "Namespaces whose retirement everywhere this node decided, as the holder of the lease.",
@@ -33,7 +33,7 @@ var memberMetrics = []*metric{
 
 var busMetrics = []*metric{
 	gauge("bus_connected", "1 while the node is subscribed to all it wants to hear on the bus, else 0.",
-		flag(func(s *Snapshot) bool { return s.Connected })),
+		oneIf(func(s *Snapshot) bool { return s.Connected })),
 	gauge("bus_probe_age_seconds", "Seconds since the node last heard the message that it sends itself over Redis every second.",
 		one(func(s *Snapshot) float64 { return s.Bus.ProbeAge.Seconds() })),
 	gauge("bus_probe_latency_seconds", "Seconds that the last message to itself took.",

@@ -22,7 +22,7 @@ const (
 // process, in a registry of its own. An error of one metric takes only that one away,
 // and is logged.
 func Handler(c prometheus.Collector, log *slog.Logger) http.Handler {
-	reg := prometheus.NewPedanticRegistry()
+	reg := prometheus.NewRegistry()
 	reg.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),

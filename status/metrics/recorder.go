@@ -13,10 +13,8 @@ import (
 // tenth of a millisecond, and is given up after three seconds.
 var buckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
-// histogram is a Desc of durations, and what to make of it.
-type histogram struct {
-	Desc
-}
+// histogram describes durations.
+type histogram struct{ Desc }
 
 func (h *histogram) opts() prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{Name: h.Name, Help: h.Help, Buckets: buckets}

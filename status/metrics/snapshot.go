@@ -46,9 +46,9 @@ var nodeMetrics = []*metric{
 	gauge("node_info", "Always 1; the labels name the node and its cluster.", func(s *Snapshot, out send) {
 		out(1, s.Cluster, s.Node)
 	}).by("cluster").by("node"),
-	gauge("ready", "1 while /readyz answers 200, else 0.", flag(func(s *Snapshot) bool { return s.Ready })),
+	gauge("ready", "1 while /readyz answers 200, else 0.", oneIf(func(s *Snapshot) bool { return s.Ready })),
 	gauge("draining", "1 while the node takes no new connections because it is about to stop, else 0.",
-		flag(func(s *Snapshot) bool { return s.Draining })),
+		oneIf(func(s *Snapshot) bool { return s.Draining })),
 }
 
 var transportMetrics = []*metric{

@@ -68,8 +68,8 @@ func one[T int | int64 | uint64 | float64](read func(*Snapshot) T) func(*Snapsho
 	return func(s *Snapshot, out send) { out(float64(read(s))) }
 }
 
-// flag reads a metric that is 1 or 0.
-func flag(read func(*Snapshot) bool) func(*Snapshot, send) {
+// oneIf reads a metric that is 1 or 0.
+func oneIf(read func(*Snapshot) bool) func(*Snapshot, send) {
 	return func(s *Snapshot, out send) {
 		if read(s) {
 			out(1)
