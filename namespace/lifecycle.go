@@ -56,11 +56,8 @@ func (r *Registry) pin(ctx context.Context, full string) (*Namespace, error) {
 		r.release(ns)
 		return nil, context.Cause(ctx)
 	}
-	r.mu.Lock()
-	refusal := ns.refusal
-	r.mu.Unlock()
-	if refusal != nil {
-		return nil, refusal // one answer for all who asked at the same time
+	if err := r.refusalOf(ns); err != nil {
+		return nil, err // one answer for all who asked at the same time
 	}
 	return ns, nil
 }

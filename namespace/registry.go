@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -217,7 +218,12 @@ func (r *Registry) runSetup(ns *Namespace, setup SetupFunc, m Match) (err error)
 // Of returns the namespace with that name on that host (empty: the main one),
 // and makes it if it does not exist. Either way it is permanent from then on,
 // on this node: it does not retire. A matching registration sets it up; if
-// that refuses, Of returns an error that matches [ErrRefused].
+// that refuses, Of returns an error that matches [ErrRefused]. Where another
+// goroutine is setting it up, Of waits for what comes of it.
+//
+// Within a setup Of does not wait for another one, which may be the very same
+// or wait for it in turn: it returns the namespace as it is then. A setup must
+// not wait for a goroutine of its own that calls Of for the same namespace.
 func (r *Registry) Of(name, host string) (*Namespace, error) {
 	if strings.HasPrefix(name, "//") {
 		return nil, fmt.Errorf("namespace: name %q begins with two slashes; give the host as the second argument", name)
@@ -229,7 +235,15 @@ func (r *Registry) Of(name, host string) (*Namespace, error) {
 	r.mu.Lock()
 	if ns := r.live[full]; ns != nil {
 		r.makePermanentLocked(ns)
+		settingUp, ready := ns.state == stateSettingUp, ns.ready
 		r.mu.Unlock()
+		if !settingUp || withinSetup() {
+			return ns, nil
+		}
+		<-ready
+		if err := r.refusalOf(ns); err != nil {
+			return nil, err
+		}
 		return ns, nil
 	}
 	ns := r.newNamespaceLocked(full)
@@ -246,6 +260,32 @@ func (r *Registry) Of(name, host string) (*Namespace, error) {
 		return nil, err
 	}
 	return ns, nil
+}
+
+// refusalOf returns why the setup of ns, which has ended, refused it; nil if it did not.
+func (r *Registry) refusalOf(ns *Namespace) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return ns.refusal
+}
+
+// withinSetup reports whether the calling goroutine is running a setup. Only
+// its stack can tell: what a setup is given does not come along to Of.
+func withinSetup() bool {
+	pcs := make([]uintptr, 256)
+	for skip := 0; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs)
+		for frames, more := runtime.CallersFrames(pcs[:n]), n > 0; more; {
+			var frame runtime.Frame
+			frame, more = frames.Next()
+			if strings.HasSuffix(frame.Function, "/namespace.(*Registry).runSetup") {
+				return true
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
 }
 
 // makePermanentLocked keeps an on-demand namespace for good. If its countdown
