@@ -19,7 +19,6 @@ import (
 	"context"
 	"flag"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"regexp"
@@ -60,9 +59,10 @@ func main() {
 
 func run(ctx context.Context, log *slog.Logger, listen string) error {
 	srv, err := node.New(node.Options{
-		Host:    namespace.None, // no host is the main one: each has namespaces of its own
-		GetHost: getHost,
-		Logger:  log,
+		Host:         namespace.None, // no host is the main one: each has namespaces of its own
+		DropHostPort: true,
+		MapHost:      func(host string) string { return strings.TrimPrefix(host, "www.") },
+		Logger:       log,
 	})
 	if err != nil {
 		return err
@@ -76,16 +76,6 @@ func run(ctx context.Context, log *slog.Logger, listen string) error {
 		return namespace.Errorf("room 1 is being painted")
 	})
 	return srv.ListenAndServe(ctx, listen)
-}
-
-// getHost says which virtual host a request is for: that of its Host header,
-// in lower case, without a port and without "www.".
-func getHost(r *http.Request) string {
-	host, ok := namespace.NormalizeHost(r.Host, true)
-	if !ok || host == "" {
-		return "invalid" // not "", which would be the main host; it is no customer's
-	}
-	return strings.TrimPrefix(host, "www.")
 }
 
 // openRoom sets up a room of a customer, or refuses it.
