@@ -1,8 +1,8 @@
 package status
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -26,82 +26,113 @@ type Options struct {
 }
 
 // Handler serves the page, status.json, and what the page needs. It is safe
-// for concurrent use.
+// for concurrent use. It starts no goroutine: a page is kept up to date by
+// the one that serves its stream.
 type Handler struct {
-	src  Source
-	opts Options
-	log  *slog.Logger
-	mux  *http.ServeMux
+	src         Source
+	opts        Options
+	base        string // Path without a slash at its end
+	log         *slog.Logger
+	mux         *http.ServeMux
+	crossOrigin *http.CrossOriginProtection
+	feeds       feeds
+	stop        context.CancelFunc
 }
 
 // NewHandler returns the handler of everything that begins with o.Path + "/status".
 func NewHandler(src Source, o Options) *Handler {
-	h := &Handler{src: src, opts: o, log: o.Logger, mux: http.NewServeMux()}
-	base := strings.TrimSuffix(o.Path, "/")
-	h.mux.HandleFunc(base+"/status", h.guarded(h.servePage))
-	h.mux.HandleFunc(base+"/status.json", h.guarded(h.serveJSON))
+	h := &Handler{
+		src: src, opts: o, base: strings.TrimSuffix(o.Path, "/"), log: o.Logger,
+		mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(),
+	}
+	h.feeds = feeds{src: src, open: make(map[viewer]*feed)}
+	h.feeds.ctx, h.stop = context.WithCancel(context.Background())
+	h.mux.HandleFunc(h.base+"/status", h.guarded(h.asked(h.servePage)))
+	h.mux.HandleFunc(h.base+"/status.json", h.guarded(h.serveJSON))
+	h.mux.HandleFunc(h.base+"/status/events", h.guarded(h.asked(h.serveEvents)))
+	h.mux.HandleFunc(h.base+"/status/actions", h.guarded(h.serveActions))
+	h.mux.HandleFunc(h.base+"/status/signin", h.serveSignIn)
+	h.mux.HandleFunc(h.base+"/status/signout", h.serveSignOut)
 	return h
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// Close ends what would otherwise go on for ever: the pages that are kept up to date.
-func (h *Handler) Close() {}
+// Close ends what would otherwise go on for ever: the pages that are kept up
+// to date. It does not wait for their streams to end, and all else is still served.
+func (h *Handler) Close() { h.stop() }
 
-// guarded lets those in who may see the status. Where nobody may, there is
-// nothing to see.
-func (h *Handler) guarded(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if h.opts.Public {
-			next(w, r)
-			return
-		}
-		if h.opts.Token == "" {
-			http.NotFound(w, r)
-			return
-		}
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			token = r.URL.Query().Get("token")
-		}
-		// Digests, so that the time does not tell the length either.
-		want, got := sha256.Sum256([]byte(h.opts.Token)), sha256.Sum256([]byte(token))
-		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="status"`)
-			http.Error(w, "status needs its token, as \"Authorization: Bearer TOKEN\" or as ?token=TOKEN", http.StatusUnauthorized)
-			return
-		}
-		next(w, r)
+// said notes that an answer could not be written: mostly, the asker has gone.
+func (h *Handler) said(err error) {
+	if err != nil {
+		h.log.Debug("status: an answer", "error", err)
 	}
 }
 
-func (h *Handler) serveJSON(w http.ResponseWriter, r *http.Request) {
-	q, ok := h.query(w, r)
-	if !ok {
-		return
-	}
-	if err := h.src.Collect(r.Context(), q).WriteJSON(w); err != nil {
-		h.log.Debug("status.json", "error", err)
+func (h *Handler) serveJSON(w http.ResponseWriter, r *http.Request, _ access) {
+	if q, ok := h.query(w, r); ok {
+		h.said(h.src.Collect(r.Context(), q).WriteJSON(w))
 	}
 }
 
-func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
-	q, ok := h.query(w, r)
-	if !ok {
+// asked reads what a page is asked for.
+func (h *Handler) asked(next func(http.ResponseWriter, *http.Request, viewer)) func(http.ResponseWriter, *http.Request, access) {
+	return func(w http.ResponseWriter, r *http.Request, a access) {
+		q, ok := h.query(w, r)
+		if !ok {
+			return
+		}
+		if r.URL.Query().Get("limit") == "" {
+			q.Limit = pageLimit
+		}
+		q.Trend = true
+		next(w, r, viewer{Query: q, base: h.base, asked: a == maySeeAsked, mayAct: a == maySeeAsked && h.opts.Actions})
+	}
+}
+
+// page is the address of the page with parameters as backOf gives them.
+func (h *Handler) page(query string) string {
+	if query == "" {
+		return h.base + "/status"
+	}
+	return h.base + "/status?" + query
+}
+
+func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, v viewer) {
+	params := r.URL.Query()
+	if params.Has("token") && isBrowser(r) {
+		// An address with the token in it would stay in the history, and in logs.
+		if h.opts.Token != "" {
+			h.signIn(w, r, cookieLife)
+		}
+		h.back(w, backOf(params), "")
 		return
 	}
-	q.Detailed = true
-	if err := (View{Report: h.src.Collect(r.Context(), q), Host: q.Host, Query: r.URL.Query()}).Write(w); err != nil {
-		h.log.Debug("status page", "error", err)
+	report, _ := collectPage(r.Context(), h.src, v, false)
+	s, err := newScene(report, v)
+	var buf bytes.Buffer
+	if err == nil {
+		_, noCookie := r.Cookie(cookieName)
+		err = s.write(&buf, report, v, pageView{
+			Notice: notices[params.Get("notice")], SignOut: noCookie == nil && v.asked, SignIn: h.opts.Actions && !v.asked,
+		})
 	}
+	if err != nil {
+		h.log.Error("status: the page cannot be rendered", "error", err)
+		http.Error(w, "status: the page cannot be rendered; the node's log says why", http.StatusInternalServerError)
+		return
+	}
+	setHeaders(w.Header())
+	out := newBody(w, r)
+	_, err = out.Write(buf.Bytes())
+	h.said(err)
+	h.said(out.Close())
 }
 
 // query reads what a request asks for, or answers it itself if that makes no sense.
 func (h *Handler) query(w http.ResponseWriter, r *http.Request) (Query, bool) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "status: only GET", http.StatusMethodNotAllowed)
+	if !isRead(w, r) {
 		return Query{}, false
 	}
 	q, err := ParseQuery(r)

@@ -2,7 +2,6 @@ package status
 
 import (
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -49,45 +48,5 @@ func TestNode_State(t *testing.T) {
 		if got := n.State(); got != want {
 			t.Errorf("%+v: %s, want %s", n, got, want)
 		}
-	}
-}
-
-// render returns the page of a view.
-func render(t *testing.T, v View) string {
-	t.Helper()
-	w := httptest.NewRecorder()
-	if err := v.Write(w); err != nil {
-		t.Fatal(err)
-	}
-	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
-		t.Errorf("Content-Security-Policy %q", csp)
-	}
-	return w.Body.String()
-}
-
-// What is not known is said, not left out.
-func TestView_SaysWhatIsMissing(t *testing.T) {
-	got := render(t, View{Report: &Report{
-		Node: "a", Missing: []string{"c<"}, Nodes: []Node{{ID: "b", HeartbeatAgeMS: 4000}},
-	}})
-	for _, want := range []string{"Redis does not answer", "node a alone", "Node c&lt; did not answer", "silent</span> for 4.000s"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("the page does not say %q", want)
-		}
-	}
-	if strings.Contains(render(t, View{Report: &Report{Redis: Redis{OK: true}}}), "role=\"alert\"") {
-		t.Error("an alert while all is well")
-	}
-}
-
-// The link to the next part keeps what the page was asked with, the token included.
-func TestView_MoreKeepsTheQuery(t *testing.T) {
-	q := url.Values{"token": {"t"}, "limit": {"2"}, "after": {"/a"}}
-	got := render(t, View{Report: &Report{Next: "/b&c"}, Query: q})
-	if want := `href="?after=%2Fb%26c&amp;limit=2&amp;token=t"`; !strings.Contains(got, want) {
-		t.Errorf("no %s in the page", want)
-	}
-	if q.Get("after") != "/a" {
-		t.Error("the request's own query was changed")
 	}
 }

@@ -1,0 +1,244 @@
+package status
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	cookieName = "dynamicio_status"
+	// cookieLife is how long a browser stays signed in.
+	cookieLife = 12 * time.Hour
+	// maxForm bounds the body of a form, in bytes.
+	maxForm = 64 << 10
+)
+
+// access is what a request may do.
+type access int
+
+const (
+	mayNothing access = iota
+	maySee
+	maySeeAsked // has presented the token
+)
+
+// access judges a request by what it presents: a bearer's token counts before
+// the parameter, and that before the cookie. A wrong token is refused even where
+// everybody may look.
+func (h *Handler) access(r *http.Request) access {
+	visitor := mayNothing
+	if h.opts.Public {
+		visitor = maySee
+	}
+	if h.opts.Token == "" {
+		return visitor
+	}
+	if token, ok := presented(r); ok {
+		if h.isToken(token) {
+			return maySeeAsked
+		}
+		return mayNothing
+	}
+	if c, err := r.Cookie(cookieName); err == nil && h.isCookie(c.Value, time.Now()) {
+		return maySeeAsked
+	}
+	return visitor
+}
+
+// presented returns the token that a request names outright.
+func presented(r *http.Request) (string, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		return token, true
+	}
+	q := r.URL.Query()
+	return q.Get("token"), q.Has("token")
+}
+
+// isToken compares digests, so that the time does not tell the length either.
+func (h *Handler) isToken(token string) bool {
+	want, got := sha256.Sum256([]byte(h.opts.Token)), sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
+}
+
+// cookie is what a browser that has presented the token keeps: until when it
+// is good, and a proof that we said so. It is of no use elsewhere, and every node with
+// the same token and path knows it.
+func (h *Handler) cookie(until time.Time) string {
+	at := strconv.FormatInt(until.Unix(), 10)
+	return at + "." + hex.EncodeToString(h.proof(at))
+}
+
+func (h *Handler) proof(at string) []byte {
+	secret := sha256.Sum256([]byte(h.opts.Token))
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write([]byte("dynamicio status cookie\n" + h.base + "\n" + at))
+	return mac.Sum(nil)
+}
+
+func (h *Handler) isCookie(value string, now time.Time) bool {
+	at, proof, _ := strings.Cut(value, ".")
+	got, err := hex.DecodeString(proof)
+	if err != nil || subtle.ConstantTimeCompare(got, h.proof(at)) != 1 {
+		return false
+	}
+	until, err := strconv.ParseInt(at, 10, 64)
+	return err == nil && now.Unix() < until
+}
+
+// signIn gives the browser a cookie; a life of zero takes it away.
+func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, life time.Duration) {
+	c := &http.Cookie{
+		Name: cookieName, Path: h.base + "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		// A proxy that ends TLS says so. Who pretends it harms nobody but himself.
+		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+	}
+	if life > 0 {
+		c.Value, c.MaxAge = h.cookie(time.Now().Add(life)), int(life/time.Second)
+	}
+	http.SetCookie(w, c)
+}
+
+// guarded lets those in who may see the status. Where nobody may, there is
+// nothing to see.
+func (h *Handler) guarded(next func(http.ResponseWriter, *http.Request, access)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !h.opts.Public && h.opts.Token == "" {
+			http.NotFound(w, r)
+			return
+		}
+		a := h.access(r)
+		if a == mayNothing {
+			h.refuse(w, r)
+			return
+		}
+		next(w, r, a)
+	}
+}
+
+// refuse asks for the token.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="status"`)
+	if !isBrowser(r) {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "status needs its token, as \"Authorization: Bearer TOKEN\" or as ?token=TOKEN", http.StatusUnauthorized)
+		return
+	}
+	wrong := ""
+	if _, ok := presented(r); ok {
+		wrong = "This is not the token."
+	}
+	h.askToken(w, http.StatusUnauthorized, wrong, backOf(r.URL.Query()))
+}
+
+func (h *Handler) askToken(w http.ResponseWriter, code int, wrong, back string) {
+	h.said(writePlain(w, code, plainView{
+		Title: "The status needs its token", SignIn: &signInView{Action: h.base + "/status/signin", Wrong: wrong, Back: back},
+	}))
+}
+
+// isBrowser reports whether a person asks.
+func isBrowser(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// backOf returns the parameters of the page to come back to, without what is a
+// secret or not the page's.
+func backOf(q url.Values) string {
+	keep := url.Values{}
+	for _, name := range []string{"after", "limit", "namespace", "q"} {
+		if v := q.Get(name); v != "" {
+			keep.Set(name, v)
+		}
+	}
+	return keep.Encode()
+}
+
+// back sends the browser to the page, with parameters as backOf gives them.
+func (h *Handler) back(w http.ResponseWriter, query string, notice string) {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		q = nil
+	}
+	if query = backOf(q); notice != "" {
+		query = strings.TrimPrefix(query+"&notice="+notice, "&")
+	}
+	to := h.base + "/status"
+	if query != "" {
+		to += "?" + query
+	}
+	w.Header().Set("Location", to)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// serveSignIn shows the form for the token, and takes it.
+func (h *Handler) serveSignIn(w http.ResponseWriter, r *http.Request) {
+	if h.opts.Token == "" {
+		http.NotFound(w, r)
+		return
+	}
+	if r.Method != http.MethodPost {
+		if isRead(w, r) {
+			h.askToken(w, http.StatusOK, "", backOf(r.URL.Query()))
+		}
+		return
+	}
+	form, ok := h.form(w, r)
+	if !ok {
+		return
+	}
+	if !h.isToken(form.Get("token")) {
+		h.log.Warn("status: a wrong token", "address", r.RemoteAddr)
+		h.askToken(w, http.StatusUnauthorized, "This is not the token.", form.Get("back"))
+		return
+	}
+	h.signIn(w, r, cookieLife)
+	h.back(w, form.Get("back"), "")
+}
+
+func (h *Handler) serveSignOut(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		http.Error(w, "status: only POST", http.StatusMethodNotAllowed)
+		return
+	}
+	if _, ok := h.form(w, r); ok {
+		h.signIn(w, r, 0)
+		h.back(w, "", "")
+	}
+}
+
+// form reads the form of a request that changes something, which must not
+// come from a page of somebody else's.
+func (h *Handler) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
+	if err := h.crossOrigin.Check(r); err != nil {
+		h.log.Warn("status: a form from another origin", "address", r.RemoteAddr, "origin", r.Header.Get("Origin"))
+		http.Error(w, "status: this form comes from another origin", http.StatusForbidden)
+		return nil, false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, "status: the form cannot be read", http.StatusBadRequest)
+		return nil, false
+	}
+	return r.PostForm, true
+}
+
+// isRead answers requests that are neither GET nor HEAD, and reports whether this is one of these.
+func isRead(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", "GET, HEAD")
+	http.Error(w, "status: only GET", http.StatusMethodNotAllowed)
+	return false
+}

@@ -1,0 +1,299 @@
+package status
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"html/template"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+const (
+	// pageLimit is how many namespaces the page shows unless asked for another number.
+	pageLimit = 100
+	// Up to so many of them with so many sockets in all, the page shows what is inside.
+	inlineNamespaces = 20
+	inlineSockets    = 200
+	// How many rooms and sockets the page of one namespace shows at most.
+	maxRows = 500
+)
+
+// viewer is who looks at a page, so far as it changes what is on it.
+type viewer struct {
+	Query
+	base   string // what the paths begin with: "/socket.io"
+	asked  bool   // has presented the token
+	mayAct bool
+}
+
+// link is the address of a page: the viewer's own, but for what change does to the parameters.
+func (v viewer) link(change func(url.Values)) string {
+	p := url.Values{}
+	for name, value := range map[string]string{"after": v.After, "q": v.Search, "namespace": v.Namespace} {
+		if value != "" {
+			p.Set(name, value)
+		}
+	}
+	if v.Limit != pageLimit {
+		p.Set("limit", strconv.Itoa(v.Limit))
+	}
+	change(p)
+	return v.base + "/status" + withQuery(p)
+}
+
+func withQuery(p url.Values) string {
+	if len(p) == 0 {
+		return ""
+	}
+	return "?" + p.Encode()
+}
+
+func (v viewer) open(full string) string {
+	return v.link(func(p url.Values) { p.Set("namespace", full) })
+}
+
+// act is the address of the page that asks whether to do it.
+func (v viewer) act(action, full, id string) string {
+	if !v.mayAct {
+		return ""
+	}
+	p := url.Values{"action": {action}, "namespace": {full}}
+	if id != "" {
+		p.Set("id", id)
+	}
+	return v.base + "/status/actions?" + p.Encode()
+}
+
+// label is what a namespace is called on the page: a host knows its own by
+// their short names.
+func (v viewer) label(full string) string {
+	if v.Host == "" {
+		return full
+	}
+	_, name := namespace.SplitFullName(full)
+	return name
+}
+
+// inline reports whether all that is inside the namespaces of a report fits on its page.
+func (v viewer) inline(r *Report) bool {
+	sockets := 0
+	for i := range r.Namespaces {
+		sockets += r.Namespaces[i].Sockets
+	}
+	return v.Namespace == "" && len(r.Namespaces) <= inlineNamespaces && sockets <= inlineSockets
+}
+
+// key is the id of an element of the page that stands for what has this name.
+// The name itself may be anything.
+func key(kind, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return kind + "-" + base64.RawURLEncoding.EncodeToString(sum[:15])
+}
+
+type stateView struct{ Level, Sign, Word, Text string }
+
+// newState says in a line how the cluster is. It must not change while nothing
+// important does: it is read out to those who cannot see.
+func newState(r *Report) stateView {
+	states := nodeStates(r)
+	switch silent := len(r.Nodes) - states["up"] - states["draining"]; {
+	case !r.Redis.OK:
+		return stateView{"bad", "✕", "Not well.", "Redis does not answer: this is what node " + r.Node + " alone knows."}
+	case r.Lease.Holder == "":
+		return stateView{"bad", "✕", "Not well.", "Nobody holds the lease: no namespace retires."}
+	case silent > 0:
+		return stateView{"warn", "!", "Needs a look.", nodesNote(states) + "."}
+	case len(r.Problems) > 0 || len(r.Missing) > 0:
+		return stateView{"warn", "!", "Needs a look.", plural(len(r.Problems)+len(r.Missing), "problem") + "."}
+	}
+	return stateView{"good", "✓", "All is well.", "Nodes: " + nodesNote(states) + ". Redis answers, and " + r.Lease.Holder + " holds the lease."}
+}
+
+func nodeStates(r *Report) map[string]int {
+	states := map[string]int{}
+	for _, n := range r.Nodes {
+		states[n.State()]++
+	}
+	return states
+}
+
+// nodesNote is "2 up, 1 silent".
+func nodesNote(states map[string]int) string {
+	var note []string
+	for _, state := range []string{"up", "draining", "silent"} {
+		if n := states[state]; n > 0 {
+			note = append(note, strconv.Itoa(n)+" "+state)
+		}
+	}
+	return strings.Join(note, ", ")
+}
+
+func problems(r *Report) []string {
+	all := slices.Clone(r.Problems)
+	for _, node := range r.Missing {
+		all = append(all, "Node "+node+" did not answer in time: its rooms and sockets are not shown.")
+	}
+	return all
+}
+
+type totalsView struct {
+	Nodes, NodesNote, Namespaces, Empty, Sockets, Events, Deliveries, Slow string
+	SocketsChart, EventsChart, DeliveriesChart                             *chart
+}
+
+func newTotals(r *Report) totalsView {
+	t := totalsView{
+		Nodes: count(int64(r.Totals.Nodes)), Namespaces: count(int64(r.Totals.Namespaces)), Empty: count(int64(r.Totals.Empty)),
+		Sockets: count(int64(r.Totals.Sockets)), Slow: count(r.Totals.SlowClosed),
+		Events: rate(r.Totals.EventsPerSecond), Deliveries: rate(r.Totals.DeliveriesPerSecond),
+	}
+	t.NodesNote = nodesNote(nodeStates(r))
+	t.SocketsChart = total("sockets of the cluster", r.Nodes, func(t *Trend) []int64 { return t.Sockets })
+	t.EventsChart = total("events a second from clients", r.Nodes, func(t *Trend) []int64 { return t.Events })
+	t.DeliveriesChart = total("deliveries a second", r.Nodes, func(t *Trend) []int64 { return t.Deliveries })
+	return t
+}
+
+func total(what string, nodes []Node, pick func(*Trend) []int64) *chart {
+	step, values := sum(nodes, pick)
+	return newChart(what, step, values)
+}
+
+type nodeView struct {
+	Key, ID, Address, Version, State              string
+	Lease                                         bool
+	Silent, Up                                    template.HTML
+	Namespaces, Sockets, Events, Deliveries, Slow string
+	SocketsChart, DeliveriesChart                 *chart
+}
+
+func newNode(r *Report, n Node) nodeView {
+	v := nodeView{
+		Key: key("node", n.ID), ID: n.ID, Address: n.Address, Version: n.Version, State: n.State(), Lease: n.ID == r.Lease.Holder,
+		Namespaces: count(int64(n.Namespaces)), Sockets: count(int64(n.Sockets)),
+		Events: rate(n.EventsPerSecond), Deliveries: rate(n.DeliveriesPerSecond), Slow: count(n.SlowClosed),
+	}
+	if !n.Started.IsZero() {
+		v.Up = since(n.Started)
+	}
+	if v.State == "silent" {
+		// To the second, so that it stays the same from one report to the next.
+		v.Silent = since(r.Time.Add(-time.Duration(n.HeartbeatAgeMS) * time.Millisecond).Round(time.Second))
+	}
+	if t := n.Trend; t != nil {
+		v.SocketsChart = newChart("sockets of "+n.ID, t.StepMS, t.Sockets)
+		v.DeliveriesChart = newChart("deliveries a second of "+n.ID, t.StepMS, t.Deliveries)
+	}
+	return v
+}
+
+type leaseView struct {
+	Holder      string
+	Token       uint64
+	Since, Ends template.HTML
+}
+
+func newLease(r *Report) leaseView {
+	l := r.Lease
+	return leaseView{
+		Holder: l.Holder, Token: l.Token,
+		Since: since(r.Time.Add(-time.Duration(l.HeldMS) * time.Millisecond).Round(time.Second)),
+		Ends:  until(r.Time.Add(time.Duration(l.TTLMS) * time.Millisecond).Round(time.Second)),
+	}
+}
+
+// eventView is a namespace that retires soon, or has just done so.
+type eventView struct {
+	Key, Label, Open string
+	At               template.HTML // empty: due
+}
+
+func newExpiring(r *Report, v viewer) []eventView {
+	var all []eventView
+	for _, e := range r.Expiring {
+		view := eventView{Key: key("", e.FullName), Label: v.label(e.FullName), Open: v.open(e.FullName)}
+		if e.ExpiresInMS > 0 {
+			view.At = until(r.Time.Add(time.Duration(e.ExpiresInMS) * time.Millisecond).Round(100 * time.Millisecond))
+		}
+		all = append(all, view)
+	}
+	return all
+}
+
+func newRetired(r *Report, v viewer) []eventView {
+	var all []eventView
+	for _, e := range r.Retired {
+		all = append(all, eventView{Key: key("", e.FullName+strconv.FormatUint(e.Epoch, 10)), Label: v.label(e.FullName), At: since(e.Time)})
+	}
+	return all
+}
+
+type share struct {
+	ID      string
+	Sockets string
+}
+
+type namespaceView struct {
+	Key, Label, Open, Sockets, Retirement, Retire, MoreRooms string
+	Epoch                                                    uint64
+	Occupied, Permanent                                      bool
+	Ends                                                     template.HTML
+	Nodes                                                    []share
+	Rooms                                                    []Room
+	Clients                                                  []socketView
+}
+
+func newNamespace(v viewer, n *Namespace) namespaceView {
+	view := namespaceView{
+		Key: key("ns", n.FullName), Label: v.label(n.FullName), Open: v.open(n.FullName), Epoch: n.Epoch,
+		Sockets: count(int64(n.Sockets)), Occupied: n.Sockets > 0, Permanent: n.Permanent,
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.Nodes)) {
+		view.Nodes = append(view.Nodes, share{id, count(int64(n.Nodes[id]))})
+	}
+	if n.RetirementMS != nil {
+		view.Retirement = milliseconds(*n.RetirementMS)
+		if n.Emptied != nil {
+			view.Ends = until(n.Emptied.Add(time.Duration(*n.RetirementMS) * time.Millisecond))
+		}
+	}
+	if !view.Occupied && !n.Permanent {
+		view.Retire = v.act(actionRetire, n.FullName, "")
+	}
+	return view
+}
+
+// fill adds what is inside the namespace.
+func (view *namespaceView) fill(v viewer, n *Namespace) {
+	view.Rooms = n.Rooms
+	if more := len(n.Rooms) - maxRows; more > 0 {
+		view.Rooms, view.MoreRooms = n.Rooms[:maxRows], count(int64(more))
+	}
+	for i := range n.Clients[:min(len(n.Clients), maxRows)] {
+		view.Clients = append(view.Clients, newSocket(v, n.FullName, &n.Clients[i]))
+	}
+}
+
+type socketView struct {
+	Key, ID, Address, Node, Transport, Disconnect string
+	Connected                                     template.HTML
+	Rooms                                         []string
+	MayAct                                        bool
+}
+
+func newSocket(v viewer, full string, c *Client) socketView {
+	s := socketView{
+		Key: key("socket", c.ID), ID: c.ID, Address: c.Address, Node: c.Node, Transport: c.Transport, Rooms: c.Rooms,
+		MayAct: v.mayAct, Disconnect: v.act(actionDisconnect, full, c.ID),
+	}
+	if !c.Connected.IsZero() {
+		s.Connected = since(c.Connected)
+	}
+	return s
+}
