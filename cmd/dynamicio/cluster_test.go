@@ -70,7 +70,7 @@ func serveNode(t *testing.T) (url, redisURL string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules.Serve(srv.Registry())
+	rules.Open(srv.Registry())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

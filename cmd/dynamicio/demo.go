@@ -114,7 +114,7 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 			work.Wait()
 			return err
 		}
-		rules.Serve(srv.Registry())
+		rules.Open(srv.Registry())
 		srv.Handle("/{$}", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			w.Header().Set("Cache-Control", "no-store")

@@ -23,6 +23,7 @@ func environ(flags *pflag.FlagSet, except ...string) error {
 			return
 		}
 		if list, ok := f.Value.(pflag.SliceValue); ok {
+			f.Changed = true // of lists, only Set says so by itself
 			if err := list.Replace(strings.FieldsFunc(value, func(r rune) bool { return r == ',' })); err != nil {
 				failed = usagef("%s: %v", name, err)
 			}

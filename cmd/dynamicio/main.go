@@ -47,6 +47,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
+	if list, ok := errors.AsType[*listError](err); ok {
+		fmt.Fprintln(stderr, list)
+		return exitUsage
+	}
 	fmt.Fprintln(stderr, "dynamicio:", strings.ReplaceAll(err.Error(), "\n", "; "))
 	if _, usage := errors.AsType[*usageError](err); usage {
 		return exitUsage
@@ -61,9 +65,12 @@ func rootCommand() *cobra.Command {
 		Long: `dynamicio is a Socket.IO server. A namespace comes to life when a client asks
 for it, on any virtual host, and is retired when it has been empty long enough.
 
+Begin with "dynamicio demo", or with "dynamicio serve" and any Socket.IO client.
+
 Every flag has an environment variable: --public-status is DYNAMICIO_PUBLIC_STATUS.
-Flags beat the environment. Exit status: 0 done, 1 failed while running, 2 wrong
-usage or configuration.`,
+Flags beat the environment, the environment beats the configuration file of serve.
+"dynamicio completion --help" tells how the shell completes commands and flags.
+Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
@@ -72,7 +79,7 @@ usage or configuration.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(serveCommand(), demoCommand(), statusCommand(), emitCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), statusCommand(), emitCommand(), configCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
 

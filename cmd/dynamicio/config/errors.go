@@ -41,7 +41,7 @@ var yamlLine = regexp.MustCompile(`^line (\d+): `)
 // syntaxError is what the YAML parser says, with the line where ours have it.
 func syntaxError(file string, err error) *Error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 0
+	line := 1 // where the parser names none
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]

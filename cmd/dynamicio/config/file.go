@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -48,7 +47,7 @@ func Read(name string, stdin io.Reader, flags *pflag.FlagSet) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return Decode("-", text, ".", flags)
+		return Decode("stdin", text, ".", flags)
 	}
 	text, err := readBounded(name, MaxSize)
 	if err != nil {
@@ -193,17 +192,4 @@ func (r *reader) integer(path string, n *yaml.Node) string {
 		r.fail(n, path, "is %s, want %s", describe(v), want)
 	}
 	return strconv.FormatInt(i, 10)
-}
-
-// sampleOf is the default of a flag in YAML.
-func sampleOf(flag *pflag.Flag) string {
-	switch flag.Value.Type() {
-	case "bool", "int", "duration":
-		return flag.DefValue
-	case "stringArray":
-		if flag.DefValue == "[]" {
-			return "[]"
-		}
-	}
-	return strconv.Quote(strings.ToValidUTF8(flag.DefValue, ""))
 }

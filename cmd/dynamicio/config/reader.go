@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -274,4 +275,11 @@ func join(path, key string) string {
 }
 
 // quoteKey shows a key that may hold anything.
-func quoteKey(key string) string { return strconv.Quote(shorten(key)) }
+func quoteKey(key string) string {
+	if plainKey.MatchString(key) {
+		return key
+	}
+	return strconv.Quote(shorten(key))
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_*-]{1,60}$`)

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,31 +10,34 @@ import (
 )
 
 // Guard sets up the namespaces of a node so that clients can do what a [Set]
-// allows. Its methods are safe for concurrent use.
+// allows. Its methods are safe for concurrent use, once Setup has returned.
 type Guard struct {
-	reg        *namespace.Registry
+	reg        *namespace.Registry // given by Setup
 	set        atomic.Pointer[Set] // nil: no rules, for good
 	retirement time.Duration       // where a rule has none
-	log        *slog.Logger
 
 	replacing sync.Mutex // held by Replace, so that of two the later one wins everywhere
 }
 
-// Serve sets up all namespaces of a registry without any rules: every
-// namespace is there and every event allowed.
-func Serve(reg *namespace.Registry) {
-	g := &Guard{reg: reg}
+// NewGuard returns a guard of the rules in a set. retirement is that of a
+// namespace whose rule has none.
+func NewGuard(set *Set, retirement time.Duration) *Guard {
+	g := &Guard{retirement: retirement}
+	g.set.Store(set)
+	return g
+}
+
+// Setup sets up all namespaces of a registry so that the rules hold in them. It
+// is called once, before the node serves.
+func (g *Guard) Setup(reg *namespace.Registry) {
+	g.reg = reg
 	reg.Setup("*", g.setup)
 }
 
-// Guarded sets up all namespaces of a registry so that the rules of a set hold
-// in them. retirement is that of a namespace whose rule has none.
-func Guarded(reg *namespace.Registry, set *Set, retirement time.Duration, log *slog.Logger) *Guard {
-	g := &Guard{reg: reg, retirement: retirement, log: log}
-	g.set.Store(set)
-	reg.Setup("*", g.setup)
-	return g
-}
+// Open sets up all namespaces of a registry without any rules, for good: every
+// namespace is there and every event allowed. Clients come in faster than under
+// a guard without rules, which has to look for one.
+func Open(reg *namespace.Registry) { new(Guard).Setup(reg) }
 
 // Replace makes another set hold: for the next connect and the next event in
 // every namespace. Retirement times change at once, for empty namespaces too,

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/config"
+)
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check, show or begin a configuration file",
+		Long: `Check, show or begin a configuration file for serve --config. It is YAML; its
+keys are the names of the flags, and two more: "namespaces", rules that say what
+clients may do in which namespaces, and "hosts", the aliases of virtual hosts.
+"dynamicio config default" explains them all.
+
+Flags beat the environment, the environment beats the file. SIGHUP makes a
+running node read the rules and aliases anew; other changes need a restart. A
+file with an error changes nothing.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; there is config check, config default and config show", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("config needs check, default or show")
+		},
+	}
+	cmd.AddCommand(configCheckCommand(), configDefaultCommand(), configShowCommand())
+	return cmd
+}
+
+func configCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Say everything that is wrong with a configuration file",
+		Long: `Read a configuration file, "-" for standard input, and say everything that is
+wrong with it, one error a line. Exit 0 if nothing is, else 2. The files and
+environment variables that it names for secrets must be there.`,
+		Example: `  dynamicio config check dynamicio.yaml && pkill -HUP dynamicio`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef(`config check needs the name of a file, or "-" for standard input`)
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s := newSettings()
+			err := s.readFile(args[0], cmd.InOrStdin())
+			if err == nil {
+				err = s.check()
+			}
+			if err == nil {
+				err = s.verify()
+			}
+			if err != nil {
+				return checkError(args[0], err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is well: %s\n", s.file.Name, s.contents())
+			return nil
+		},
+	}
+}
+
+// contents says what is in the file.
+func (s *settings) contents() string {
+	return fmt.Sprintf("settings: %d, rules for namespaces: %d, aliases of hosts: %d",
+		len(s.file.Settings), len(s.file.Rules.Rules), s.file.Rules.Hosts.Len())
+}
+
+// listError is a mistake in usage of several lines, printed as they are.
+type listError struct{ lines []string }
+
+func (e *listError) Error() string { return strings.Join(e.lines, "\n") }
+
+// checkError puts what is wrong with a file in lines, each with its name.
+func checkError(file string, err error) error {
+	if wrong, ok := errors.AsType[config.Errors](err); ok {
+		var list listError
+		for _, e := range wrong {
+			list.lines = append(list.lines, e.Error())
+		}
+		return &list
+	}
+	text := strings.TrimPrefix(err.Error(), "--config: ")
+	if !strings.HasPrefix(text, file) {
+		text = file + ": " + text
+	}
+	return &listError{[]string{text}}
+}
+
+func configDefaultCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "default",
+		Short:   "Print a configuration file with every key, commented",
+		Long:    `Print a configuration file with every key, its meaning and its default, commented out.`,
+		Example: `  dynamicio config default > dynamicio.yaml`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var f serveFlags
+			return config.WriteDefault(cmd.OutOrStdout(), f.groups())
+		},
+	}
+}
+
+func configShowCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "show [--config FILE] [flags of serve]",
+		Short: "Print the settings that serve would have, and where each comes from",
+		Long: `Print the settings that serve would have with the same flags and environment,
+and where each comes from. Secrets are not shown.`,
+		Example: `  DYNAMICIO_LISTEN=:9000 dynamicio config show --config dynamicio.yaml`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := loadSettings(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return s.show(cmd.OutOrStdout())
+		},
+	}
+	f.addTo(cmd)
+	return cmd
+}
+
+// show prints the settings in YAML, with their origins as comments.
+func (s *settings) show(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	s.flags.VisitAll(func(f *pflag.Flag) {
+		if config.Excluded(f.Name) {
+			return
+		}
+		from := "default"
+		if o, ok := s.origins[f.Name]; ok {
+			switch o.from {
+			case fromCommandLine:
+				from = "--" + f.Name
+			case fromEnvironment:
+				from = envName(f.Name)
+			case fromFile:
+				from = fmt.Sprintf("%s:%d", o.file, o.line)
+			}
+		}
+		fmt.Fprintf(w, "%-40s # %s\n", f.Name+": "+config.ValueOf(f, masked(f)), from)
+	})
+	if s.file != nil {
+		fmt.Fprintf(w, "# %s has %s\n", s.file.Name, s.contents())
+	}
+	return w.Flush()
+}
+
+// masked returns the values of a flag without secrets.
+func masked(f *pflag.Flag) []string {
+	value := f.Value.String()
+	switch {
+	case f.Name == "status-token" && value != "":
+		value = "(secret)"
+	case f.Name == "redis" && value != "":
+		if u, err := url.Parse(value); err == nil {
+			value = u.Redacted()
+		} else {
+			value = "(unreadable)"
+		}
+	}
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return list.GetSlice()
+	}
+	return []string{value}
+}

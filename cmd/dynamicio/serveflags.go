@@ -1,0 +1,186 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dynamicio/dynamicio/cluster/bus"
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/config"
+	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/node"
+)
+
+// serveFlags are the flags of serve, as given.
+type serveFlags struct {
+	config               string
+	listen, adminListen  string
+	host, hostPort       string
+	whenAway, busDialect string
+	logFormat, logLevel  string
+	options              node.Options
+}
+
+// groups returns the flags, as the help and the default configuration show them.
+func (f *serveFlags) groups() []config.Group {
+	o := &f.options
+	group := func(title string, add func(*pflag.FlagSet)) config.Group {
+		flags := pflag.NewFlagSet(title, pflag.ContinueOnError)
+		flags.SortFlags = false
+		add(flags)
+		return config.Group{Title: title, Flags: flags}
+	}
+	return []config.Group{
+		group("Listening", func(flags *pflag.FlagSet) {
+			flags.StringVar(&f.listen, "listen", ":8080", "address to serve on; port 0 picks a free one")
+			flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for metrics, health checks and pprof (default: metrics and health checks on the main one, no pprof)")
+			flags.StringVar(&o.Path, "path", "/socket.io", "path of Engine.IO, the client and the status")
+			flags.StringArrayVar(&o.Origins, "cors-origin", nil, `origin whose pages may connect from another host, "*" for all; repeatable`)
+			flags.BoolVar(&o.TrustProxy, "trust-proxy", false, "take clients' addresses from X-Forwarded-For, which a proxy in front must set")
+			flags.BoolVar(&o.AllowEIO3, "allow-eio3", false, "let clients of Socket.IO v2 in")
+			flags.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "time for clients to go when the node stops")
+		}),
+		group("Cluster", func(flags *pflag.FlagSet) {
+			flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
+			flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; clusters that share a Redis need a --bus-prefix each, too")
+			flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
+			flags.DurationVar(&o.LeaseTTL, "lease-ttl", 5*time.Second, "how long nothing is decided after the deciding node has died")
+			flags.DurationVar(&o.NodeTTL, "node-ttl", 10*time.Second, "how long a node may be silent before it is counted out")
+			flags.StringVar(&f.whenAway, "when-away", "admit", `while Redis is away, "admit" or "refuse" clients`)
+			flags.StringVar(&o.BusPrefix, "bus-prefix", bus.DefaultPrefix, "prefix of the Redis channels")
+			flags.StringVar(&f.busDialect, "bus-dialect", "node", `what is written there: "node", or "go" for zishang520/socket.io (needs a prefix of its own)`)
+		}),
+		group("Namespaces", func(flags *pflag.FlagSet) {
+			flags.StringVar(&f.host, "host", "*", `main host: "*", a name, "/regexp/", or "true" (no host is the main one)`)
+			flags.StringVar(&f.hostPort, "host-port", "keep", `the port in host names: "keep" or "drop"`)
+			flags.DurationVar(&o.Retirement, "retirement", 10*time.Second, "how long a namespace stays empty before it is retired")
+		}),
+		group("Status", func(flags *pflag.FlagSet) {
+			flags.BoolVar(&o.PublicStatus, "public-status", false, "show the status page to everybody")
+			flags.StringVar(&o.StatusToken, "status-token", "", "show the status page to those who present this token")
+			flags.BoolVar(&o.StatusActions, "status-actions", false, "let those who present it disconnect sockets and retire namespaces there")
+		}),
+		group("Limits", func(flags *pflag.FlagSet) {
+			flags.DurationVar(&o.PingInterval, "ping-interval", 25*time.Second, "time between heartbeats")
+			flags.DurationVar(&o.PingTimeout, "ping-timeout", 20*time.Second, "time a client has to answer one")
+			flags.IntVar(&o.MaxPayload, "max-payload", 1_000_000, "largest message of a client, in bytes")
+		}),
+		group("Logging", func(flags *pflag.FlagSet) {
+			flags.StringVar(&f.logFormat, "log-format", "text", `"text" or "json"`)
+			flags.StringVar(&f.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
+		}),
+	}
+}
+
+// choices are the values of the flags that have only some.
+var choices = map[string][]string{
+	"host-port":   {"keep", "drop"},
+	"when-away":   {"admit", "refuse"},
+	"bus-dialect": {"node", "go"},
+	"log-format":  {"text", "json"},
+	"log-level":   {"debug", "info", "warn", "error"},
+}
+
+// completeChoices lets the shell complete the values of the flags that have
+// only some.
+func completeChoices(cmd *cobra.Command) {
+	for name, values := range choices {
+		if cmd.Flags().Lookup(name) != nil {
+			must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+		}
+	}
+}
+
+// must is for errors of how the program is put together, which every run would show.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// addTo gives the command all flags of serve, and lets the shell complete them.
+func (f *serveFlags) addTo(cmd *cobra.Command) {
+	groups := append(f.groups(), f.configGroup())
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	for _, g := range groups {
+		flags.AddFlagSet(g.Flags)
+	}
+	completeChoices(cmd)
+	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
+	groupUsage(cmd, groups)
+}
+
+// configGroup is --config, which no configuration file has.
+func (f *serveFlags) configGroup() config.Group {
+	flags := pflag.NewFlagSet("Configuration file", pflag.ContinueOnError)
+	flags.StringVar(&f.config, "config", "", `YAML file with these flags, rules for namespaces and aliases of hosts; see "dynamicio config"`)
+	return config.Group{Title: "Configuration file", Flags: flags}
+}
+
+// complete checks what the flag package cannot, and fills in the options, all
+// but the logger.
+func (f *serveFlags) complete() error {
+	o := &f.options
+	var err error
+	if o.Host, err = namespace.ParsePattern(f.host); err != nil {
+		return usagef("--host: %v", err)
+	}
+	for _, given := range [...]struct{ flag, value string }{
+		{"host-port", f.hostPort}, {"when-away", f.whenAway}, {"bus-dialect", f.busDialect}, {"log-format", f.logFormat},
+	} {
+		if all := choices[given.flag]; !slices.Contains(all, given.value) {
+			return usagef(`--%s is %q, must be "%s"`, given.flag, given.value, strings.Join(all, `" or "`))
+		}
+	}
+	if _, err := parseLevel(f.logLevel); err != nil {
+		return err
+	}
+	o.DropHostPort = f.hostPort == "drop"
+	o.RefuseWhenAway = f.whenAway == "refuse"
+	o.GoDialect = f.busDialect == "go"
+	if err := f.checkNumbers(); err != nil {
+		return err
+	}
+	if o.Path == "" || o.Path[0] != '/' {
+		return usagef("--path is %q, must begin with a slash", o.Path)
+	}
+	if err := checkAddress("listen", f.listen); err != nil {
+		return err
+	}
+	if f.adminListen != "" {
+		if err := checkAddress("admin-listen", f.adminListen); err != nil {
+			return err
+		}
+		o.DisableMetrics = true // they are on that one
+	}
+	if o.GoDialect && o.BusPrefix == bus.DefaultPrefix {
+		return usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit")
+	}
+	if o.StatusActions && o.StatusToken == "" {
+		return usagef("--status-actions needs a --status-token: who may act must be told from who may look")
+	}
+	return nil
+}
+
+func (f *serveFlags) checkNumbers() error {
+	o := &f.options
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"retirement", o.Retirement}, {"lease-ttl", o.LeaseTTL}, {"node-ttl", o.NodeTTL}, {"ping-interval", o.PingInterval},
+		{"ping-timeout", o.PingTimeout}, {"drain-timeout", o.DrainTimeout},
+	} {
+		if d.value <= 0 {
+			return usagef("--%s is %v, must be above 0", d.flag, d.value)
+		}
+	}
+	if o.MaxPayload <= 0 {
+		return usagef("--max-payload is %d, must be above 0", o.MaxPayload)
+	}
+	return nil
+}
