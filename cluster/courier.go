@@ -46,7 +46,7 @@ func (m *Member) carry() {
 		}
 		m.away()
 		s.Close()
-		m.log.Warn("session in Redis lost; registering anew", "node", m.dir.Node(), "error", err)
+		m.log.Warn("session in Redis lost; registering anew", "node", m.dir.Node(), "error", m.explain(s, err))
 		if time.Since(begun) > m.dir.NodeTTL() {
 			pause = 0
 		}
