@@ -21,11 +21,14 @@ type Config struct {
 	// Cluster, Node and NodeTTL are those of [Options].
 	Cluster, Node string
 	NodeTTL       time.Duration
-	// LeaseTTL, RefuseWhenAway, Info and Counters are those of [MemberOptions].
+	// LeaseTTL, RefuseWhenAway, Info, Counters, Trend and Retired are those of
+	// [MemberOptions].
 	LeaseTTL       time.Duration
 	RefuseWhenAway bool
 	Info           func() NodeInfo
 	Counters       func() map[string]int64
+	Trend          func() string
+	Retired        func(fullName string, epoch uint64)
 	// BusPrefix begins the names of the channels. Default "socket.io", where
 	// Node's classic Redis adapter is heard and spoken to.
 	BusPrefix string
@@ -73,7 +76,7 @@ func Open(c Config) (*Cluster, error) {
 	}
 	cl.member, err = NewMember(dir, client, MemberOptions{
 		RefuseWhenAway: c.RefuseWhenAway, LeaseTTL: c.LeaseTTL,
-		Info: c.Info, Counters: c.Counters, Logger: c.Logger,
+		Info: c.Info, Counters: c.Counters, Trend: c.Trend, Retired: c.Retired, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, client.Close())

@@ -65,8 +65,9 @@ func (m *Member) register() (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.told = ""
 	if err = m.assert(m.ctx, s, false); err == nil {
-		err = s.Heartbeat(m.ctx, m.beat(true))
+		err = m.heartbeat(m.ctx, s, true)
 	}
 	if err != nil {
 		if m.ctx.Err() != nil {
@@ -97,8 +98,8 @@ func (m *Member) away() {
 	m.session = nil
 }
 
-// beat is what a heartbeat says; done: all that the node has is asserted.
-func (m *Member) beat(done bool) Beat {
+// heartbeat says that the node lives, and how it is; done: all that it has is asserted.
+func (m *Member) heartbeat(ctx context.Context, s *Session, done bool) error {
 	b := Beat{Done: done, Draining: m.draining.Load()}
 	if m.opts.Info != nil {
 		b.Address = m.opts.Info().Address // known once the node listens
@@ -106,7 +107,18 @@ func (m *Member) beat(done bool) Beat {
 	if m.opts.Counters != nil {
 		b.Counters = m.opts.Counters()
 	}
-	return b
+	trend := m.told
+	if m.opts.Trend != nil {
+		trend = m.opts.Trend()
+	}
+	if trend != m.told {
+		b.Trend = trend
+	}
+	err := s.Heartbeat(ctx, b)
+	if err == nil {
+		m.told = trend
+	}
+	return err
 }
 
 // beatEvery lets three heartbeats fit in a node TTL; the status page wants one a second.
@@ -118,7 +130,7 @@ func (m *Member) keepAlive(ctx context.Context, s *Session, done bool) error {
 	if s.sinceBeat() < m.beatEvery() {
 		return nil
 	}
-	return s.Heartbeat(ctx, m.beat(done))
+	return m.heartbeat(ctx, s, done)
 }
 
 // serve works over a session until it ends. The error says why.
@@ -141,14 +153,14 @@ func (m *Member) serve(s *Session) error {
 		case <-m.wake:
 			if m.draining.Load() && !said { // on the status page at once
 				said = true
-				err = s.Heartbeat(m.ctx, m.beat(true))
+				err = m.heartbeat(m.ctx, s, true)
 			}
 		case <-compare.C:
 			err = m.assert(m.ctx, s, true)
 		case <-m.compare:
 			err = m.assert(m.ctx, s, true)
 		case <-beat.C:
-			if err = s.Heartbeat(m.ctx, m.beat(true)); err == nil {
+			if err = m.heartbeat(m.ctx, s, true); err == nil {
 				err = m.count(m.ctx, s)
 			}
 		}
@@ -172,6 +184,9 @@ func (m *Member) tell(ctx context.Context, s *Session) error {
 			switch {
 			case e.wanted:
 				ops = append(ops, &Join{FullName: e.fullName, Retirement: permanence(e.retirement)})
+			case m.entries[e.fullName] == e && e.retimed:
+				e.retimed = false
+				ops = append(ops, &Retime{FullName: e.fullName, Epoch: e.epoch, Retirement: permanence(e.retirement)})
 			case m.entries[e.fullName] == e:
 				ops = append(ops, &Leave{FullName: e.fullName, Retirement: permanence(e.retirement)})
 			default:
@@ -185,7 +200,10 @@ func (m *Member) tell(ctx context.Context, s *Session) error {
 		}
 		if err := s.Do(ctx, ops...); err != nil {
 			m.mu.Lock()
-			for _, e := range asked {
+			for i, e := range asked {
+				if _, ok := ops[i].(*Retime); ok && !e.dirty {
+					e.retimed = true
+				}
 				m.markLocked(e)
 			}
 			m.mu.Unlock()

@@ -29,6 +29,12 @@ type MemberOptions struct {
 	LeaseTTL time.Duration
 	// Info describes the node for the status page; it is asked before each registration.
 	Info func() NodeInfo
+	// Trend is what the node did in the last minutes, as text for the status page;
+	// nil for none. Called every second; it is sent when it has changed.
+	Trend func() string
+	// Retired is told of each retirement in the cluster that is heard of; nil for
+	// nobody. It is called by the goroutine that listens, and must be quick.
+	Retired func(fullName string, epoch uint64)
 	// Counters are shown on the status page; nil for none. Called every second.
 	Counters func() map[string]int64
 	// Logger receives state changes. Default slog.Default().
@@ -69,6 +75,8 @@ type Member struct {
 	entries map[string]*entry
 	dirty   []*entry // with something to tell the directory
 	stats   MemberStats
+
+	told string // the trend that the session was told last; the courier's own
 }
 
 // MemberStats counts what a member did.
@@ -93,6 +101,7 @@ type entry struct {
 	member     bool   // clients have been let in since the last join
 	dirty      bool   // is in Member.dirty
 	retirement time.Duration
+	retimed    bool      // all there is to tell is that retirement changed
 	sockets    int       // as last reported
 	left       time.Time // when the last use ended, until the directory has been told
 	join       *joinCall // not nil while somebody waits for an answer
@@ -226,7 +235,7 @@ func (m *Member) await(ctx context.Context, e *entry, call *joinCall) (uint64, e
 func (m *Member) Leave(fullName string, _ uint64, retirement time.Duration) {
 	m.mu.Lock()
 	if e := m.entries[fullName]; e != nil {
-		e.wanted, e.member, e.retirement, e.sockets = false, false, retirement, 0
+		e.wanted, e.member, e.retirement, e.sockets, e.retimed = false, false, retirement, 0, false
 		e.left = time.Now()
 		m.markLocked(e)
 	}
@@ -345,6 +354,9 @@ func (m *Member) notice(n Notice) {
 		}
 		m.mu.Unlock()
 		pass(news)
+		if m.opts.Retired != nil {
+			m.opts.Retired(n.Name, n.Number)
+		}
 	case NoticeDue, NoticeGone, NoticeAsserted:
 		signal(m.decide)
 	}

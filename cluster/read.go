@@ -39,6 +39,7 @@ type NodeState struct {
 	Draining     bool
 	Namespaces   int              // in which it is a member
 	Counters     map[string]int64 // as of its last heartbeat
+	Trend        string           // what it last said in [Beat.Trend]
 }
 
 // Overview reads the state of the cluster, over the client's pool; it needs no session.
@@ -69,9 +70,8 @@ func (d *Directory) overview(ctx context.Context) (Overview, error) {
 	if o.Lease, err = lease.Read(ctx, d.client, k.lease); err != nil {
 		return o, err
 	}
-	o.Era = number(era.Val()[0])
-	settled := time.UnixMicro(int64(number(era.Val()[1]))).Add(time.Duration(number(era.Val()[2])) * time.Millisecond)
-	if o.Era != 0 {
+	var settled time.Time
+	if o.Era, settled = parseEra(era.Val()); o.Era != 0 {
 		o.SettledIn = max(0, settled.Sub(o.Time))
 	}
 	o.Asserting = asserting.Val()
@@ -127,6 +127,8 @@ func parseNode(record map[string]string) NodeState {
 			n.Version = v
 		case "started":
 			n.Started = time.UnixMilli(int64(number(v)))
+		case "trend":
+			n.Trend = v
 		case "draining":
 			n.Draining = v == "1"
 		default:
@@ -147,6 +149,7 @@ type NamespaceState struct {
 	Permanent  bool           // Retirement does not apply
 	Nodes      map[string]int // sockets by node, as of its last count
 	Emptied    time.Time      // zero while occupied
+	Due        time.Time      // when it may be retired; zero while occupied, and if it is permanent
 }
 
 // Sockets is how many sockets all nodes together have in it.
@@ -158,18 +161,10 @@ func (n NamespaceState) Sockets() int {
 	return sum
 }
 
-// ExpiresIn is how long an empty namespace has left at the time now of
-// [Overview.Time]; ok is false while it is occupied or if it is permanent.
-func (n NamespaceState) ExpiresIn(now time.Time) (left time.Duration, ok bool) {
-	if n.Emptied.IsZero() || n.Permanent {
-		return 0, false
-	}
-	return max(0, n.Emptied.Add(n.Retirement).Sub(now)), true
-}
-
 // PageQuery says which namespaces to read.
 type PageQuery struct {
 	Prefix string // of the full name, such as "//host.com/"; empty: all
+	Search string // a part of the full name, see [namespace.ContainsFold]; empty: all
 	After  string // a full name; those after it, in byte order
 	Limit  int    // how many, at most; 0 for 100
 }
@@ -181,27 +176,41 @@ type Page struct {
 }
 
 // Namespaces reads a page, over the client's pool; it needs no session. A page may be shorter
-// than the limit before the last one.
+// than the limit before the last one, and empty in a search.
 func (d *Directory) Namespaces(ctx context.Context, q PageQuery) (Page, error) {
-	limit := int64(cmp.Or(q.Limit, 100))
-	r := redis.ZRangeBy{Min: "-", Max: "+", Count: limit + 1}
-	if q.Prefix != "" {
-		r.Min, r.Max = "["+q.Prefix, behind(q.Prefix)
-	}
-	if q.After != "" && q.After >= q.Prefix {
-		r.Min = "(" + q.After
-	}
-	names, err := d.client.ZRangeByLex(ctx, d.keys.namespaces, &r).Result()
-	if err != nil {
-		return Page{}, &Error{Op: "read", Err: err}
-	}
+	limit := cmp.Or(q.Limit, 100)
 	var page Page
-	if int64(len(names)) > limit {
+	var names []string
+	var err error
+	if q.Search != "" {
+		names, page.Next, err = d.search(ctx, q, limit)
+	} else if names, err = d.names(ctx, q, limit+1); len(names) > limit {
 		names = names[:limit]
 		page.Next = names[limit-1]
 	}
+	if err != nil {
+		return Page{}, &Error{Op: "read", Err: err}
+	}
 	page.Namespaces, err = d.states(ctx, names)
 	return page, err
+}
+
+// names reads up to count full names that q.Prefix and q.After ask for.
+func (d *Directory) names(ctx context.Context, q PageQuery, count int) ([]string, error) {
+	from, to := q.bounds()
+	return d.client.ZRangeByLex(ctx, d.keys.namespaces, &redis.ZRangeBy{Min: from, Max: to, Count: int64(count)}).Result()
+}
+
+// bounds is what q.Prefix and q.After ask for as ZRANGEBYLEX takes it.
+func (q PageQuery) bounds() (from, to string) {
+	from, to = "-", "+"
+	if q.Prefix != "" {
+		from, to = "["+q.Prefix, behind(q.Prefix)
+	}
+	if q.After != "" && q.After >= q.Prefix {
+		from = "(" + q.After
+	}
+	return from, to
 }
 
 // behind is the end of a lexicographic range that holds what begins with prefix: names
@@ -227,30 +236,44 @@ func (d *Directory) Namespace(ctx context.Context, fullName string) (n Namespace
 	return states[0], true, nil
 }
 
+// stateBatch is how many namespaces are read in one write: Redis has other things to do
+// in between.
+const stateBatch = 200
+
 // states reads namespaces, and leaves out those that do not stand in the present era.
 func (d *Directory) states(ctx context.Context, names []string) ([]NamespaceState, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	p := d.client.Pipeline()
-	era := p.HGet(ctx, d.keys.era, "era")
-	hashes := make([]*redis.MapStringStringCmd, len(names))
-	for i, name := range names {
-		hashes[i] = p.HGetAll(ctx, d.keys.ns(name))
-	}
-	if _, err := p.Exec(ctx); err != nil && era.Err() != redis.Nil {
-		return nil, &Error{Op: "read", Err: err}
-	}
 	out := make([]NamespaceState, 0, len(names))
-	for i, name := range names {
-		if h := hashes[i].Val(); era.Val() != "" && h["era"] == era.Val() {
-			out = append(out, parseNamespace(name, h))
+	hashes := make([]*redis.MapStringStringCmd, min(len(names), stateBatch))
+	for len(names) > 0 {
+		n := min(len(names), stateBatch)
+		p := d.client.Pipeline()
+		e := p.HMGet(ctx, d.keys.era, "era", "began", "ttl")
+		for i, name := range names[:n] {
+			hashes[i] = p.HGetAll(ctx, d.keys.ns(name))
 		}
+		if _, err := p.Exec(ctx); err != nil {
+			return nil, &Error{Op: "read", Err: err}
+		}
+		era, settled := parseEra(e.Val())
+		for i, name := range names[:n] {
+			if h := hashes[i].Val(); era != 0 && number(h["era"]) == era {
+				out = append(out, parseNamespace(name, h, settled))
+			}
+		}
+		names = names[n:]
 	}
 	return out, nil
 }
 
-func parseNamespace(name string, h map[string]string) NamespaceState {
+// parseEra reads the fields era, began and ttl of its record; the era is 0 if there is none.
+func parseEra(v []any) (era uint64, settled time.Time) {
+	if len(v) != 3 {
+		return 0, time.Time{}
+	}
+	return number(v[0]), time.UnixMicro(int64(number(v[1]))).Add(time.Duration(number(v[2])) * time.Millisecond)
+}
+
+func parseNamespace(name string, h map[string]string, settled time.Time) NamespaceState {
 	n := NamespaceState{
 		FullName: name, Epoch: number(h["epoch"]), Created: time.UnixMicro(int64(number(h["created"]))),
 		Nodes: map[string]int{},
@@ -262,6 +285,12 @@ func parseNamespace(name string, h map[string]string) NamespaceState {
 	}
 	if v, ok := h["emptied"]; ok {
 		n.Emptied = time.UnixMicro(int64(number(v)))
+		if !n.Permanent { // as common.lua has it
+			n.Due = later(n.Emptied, settled).Add(n.Retirement)
+			if v, ok := h["dismissed"]; ok {
+				n.Due = later(time.UnixMicro(int64(number(v))), settled)
+			}
+		}
 	}
 	for field, v := range h {
 		if node, ok := strings.CutPrefix(field, "@"); ok {
@@ -270,6 +299,13 @@ func parseNamespace(name string, h map[string]string) NamespaceState {
 		}
 	}
 	return n
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // number reads what a script wrote; anything else is 0.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -118,8 +119,8 @@ func TestDirectory_NamespaceState(t *testing.T) {
 	if !ok || n.Sockets() != 5 || n.Nodes["a"] != 3 || n.Nodes["b"] != 2 || n.Retirement != 2*time.Second || n.Created.Before(before) || n.Permanent {
 		t.Errorf("state %+v", n)
 	}
-	if _, ok := n.ExpiresIn(time.Now()); ok {
-		t.Error("an occupied one expires")
+	if !n.Due.IsZero() {
+		t.Error("an occupied one is due")
 	}
 	w.join(b, "/b")
 	if err := a.Counts(w.ctx, []Count{{"/b", 9, time.Hour}}); err != nil {
@@ -134,7 +135,113 @@ func TestDirectory_NamespaceState(t *testing.T) {
 	w.leave(a, "/x", 0)
 	w.leave(b, "/x", 10*time.Second)
 	n, _ = w.state("/x")
-	if left, ok := n.ExpiresIn(n.Emptied.Add(4 * time.Second)); !ok || left != 6*time.Second {
-		t.Errorf("expires in %v, %v", left, ok)
+	if score := w.admin.ZScore(w.ctx, "dynamicio:{default}:due", "/x").Val(); n.Due.UnixMicro() != int64(score) || n.Emptied.IsZero() {
+		t.Errorf("due at %v, the directory says %v", n.Due.UnixMicro(), int64(score))
+	}
+}
+
+// A search goes through all names, page by page, whatever their case.
+func TestDirectory_Searches(t *testing.T) {
+	w := newWorld(t, redistest.Start(t))
+	s := w.node("a")
+	var ops []Op
+	for i := range 2*searchChunk + 10 {
+		ops = append(ops, &Join{FullName: fmt.Sprintf("/%05d", i)})
+	}
+	for _, name := range []string{"/00500-Kitchen", "/01500-kitchen", "/02009-KITCHEN", "//h.com/kitchen"} {
+		ops = append(ops, &Join{FullName: name})
+	}
+	if err := s.Do(w.ctx, ops...); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		q    PageQuery
+		want []string
+	}{
+		{PageQuery{Search: "kitchen"}, []string{"//h.com/kitchen", "/00500-Kitchen", "/01500-kitchen", "/02009-KITCHEN"}},
+		{PageQuery{Search: "kitchen", Limit: 1}, []string{"//h.com/kitchen", "/00500-Kitchen", "/01500-kitchen", "/02009-KITCHEN"}},
+		{PageQuery{Search: "KITchen", Limit: 3}, []string{"//h.com/kitchen", "/00500-Kitchen", "/01500-kitchen", "/02009-KITCHEN"}},
+		{PageQuery{Search: "0-k", After: "/005"}, []string{"/00500-Kitchen", "/01500-kitchen"}},
+		{PageQuery{Search: "kitchen", Prefix: "//h.com/"}, []string{"//h.com/kitchen"}},
+		{PageQuery{Search: "[kitchen]"}, nil},
+	} {
+		var got []string
+		for q := c.q; ; {
+			page, err := w.directory("reader").Namespaces(w.ctx, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Namespaces) > max(q.Limit, 100) {
+				t.Errorf("%+v: %d on a page", q, len(page.Namespaces))
+			}
+			for _, n := range page.Namespaces {
+				got = append(got, n.FullName)
+			}
+			if q.After = page.Next; q.After == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v finds %q, want %q", c.q, got, c.want)
+		}
+	}
+}
+
+func TestDirectory_Expiring(t *testing.T) {
+	w := newWorld(t, redistest.Start(t))
+	s := w.node("a")
+	d := w.directory("reader")
+	w.settle(s)
+	for i := range 30 {
+		for _, host := range []string{"", "//h.com"} {
+			name := fmt.Sprintf("%s/%02d", host, i)
+			w.join(s, name)
+			w.leave(s, name, time.Duration(100-i)*time.Hour+time.Duration(len(host))*time.Minute)
+		}
+	}
+	for prefix, want := range map[string][]string{"": {"/29", "//h.com/29", "/28"}, "//h.com/": {"//h.com/29", "//h.com/28", "//h.com/27"}, "//none/": nil} {
+		due, err := d.Expiring(w.ctx, prefix, 3)
+		var got []string
+		for _, e := range due {
+			got = append(got, e.FullName)
+			if left := time.Until(e.At); left < 70*time.Hour || left > 80*time.Hour {
+				t.Errorf("%s in %v", e.FullName, left)
+			}
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("prefix %q: %q, %v, want %q", prefix, got, err, want)
+		}
+	}
+}
+
+// The tally of a prefix is that prefix's alone, over more than one run of the script.
+func TestDirectory_Tally(t *testing.T) {
+	w := newWorld(t, redistest.Start(t))
+	a, b := w.node("a"), w.node("b")
+	d := w.directory("reader")
+	if got, err := d.Tally(w.ctx, "//h.com/"); err != nil || got.Namespaces != 0 {
+		t.Errorf("of nothing: %+v, %v", got, err)
+	}
+	var counts []Count
+	for i := range 2*maxWork + 3 {
+		name := fmt.Sprintf("//h.com/%03d", i)
+		w.join(a, name)
+		counts = append(counts, Count{name, 2, time.Hour})
+	}
+	w.join(b, "//h.com/000")
+	w.join(b, "//h.con/x")
+	w.leave(a, "//h.com/100", time.Hour)
+	w.leave(a, "//h.com/101", -1)
+	if err := a.Counts(w.ctx, counts); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Tally(w.ctx, "//h.com/")
+	if err != nil || got.Namespaces != 2*maxWork+3 || got.Empty != 1 || len(got.Nodes) != 2 ||
+		got.Nodes["a"] != (NodeTally{2*maxWork + 1, 2 * (2*maxWork + 1)}) || got.Nodes["b"] != (NodeTally{1, 0}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	w.admin.HSet(w.ctx, "dynamicio:{default}:era", "era", "1") // what is there is of a former era
+	if got, err := d.Tally(w.ctx, "//h.com/"); err != nil || got.Namespaces != 0 {
+		t.Errorf("of a former era: %+v, %v", got, err)
 	}
 }

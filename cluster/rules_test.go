@@ -71,6 +71,8 @@ func TestWords_CommandsOfAnEndedSessionAreFenced(t *testing.T) {
 		"deregister": func(s *Session) error { return s.Deregister(w.ctx) },
 		"retire":     func(s *Session) error { _, err := s.Retire(w.ctx, w.token); return err },
 		"evict":      func(s *Session) error { _, err := s.Evict(w.ctx, w.token); return err },
+		"retime":     func(s *Session) error { return s.Do(w.ctx, &Retime{FullName: "/x", Epoch: epoch}) },
+		"dismiss":    func(s *Session) error { return s.Do(w.ctx, &Dismiss{FullName: "/x"}) },
 		"sweep":      func(s *Session) error { _, err := s.Sweep(w.ctx, w.token); return err },
 	}
 	w.lead()
@@ -85,6 +87,8 @@ func TestWords_CommandsOfAnEndedSessionAreFenced(t *testing.T) {
 		if err := successor.Heartbeat(w.ctx, Beat{}); err != nil {
 			t.Errorf("after a fenced %s the successor is refused: %v", name, err)
 		}
+		old.Close() // the pool has no more connections than that
+		successor.Close()
 	}
 }
 

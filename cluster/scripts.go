@@ -33,6 +33,9 @@ var (
 	retireScript     = loadScript("retire")
 	evictScript      = loadScript("evict")
 	sweepScript      = loadScript("sweep")
+	retimeScript     = loadScript("retime")
+	dismissScript    = loadScript("dismiss")
+	tallyScript      = loadScript("tally")
 )
 
 // loadScript panics where a file is missing, which no build that was ever started has.

@@ -164,6 +164,8 @@ type Beat struct {
 	Draining bool
 	// Counters are shown on the status page, by name.
 	Counters map[string]int64
+	// Trend is shown there, too; empty leaves what was said before.
+	Trend string
 }
 
 // Heartbeat says that the node lives.
@@ -172,6 +174,9 @@ func (s *Session) Heartbeat(ctx context.Context, b Beat) error {
 	args := []any{node, s.number, flag(b.Done), "draining", flag(b.Draining)}
 	if b.Address != "" {
 		args = append(args, "address", b.Address)
+	}
+	if b.Trend != "" {
+		args = append(args, "trend", b.Trend)
 	}
 	for name, n := range b.Counters {
 		args = append(args, counterField+name, n)

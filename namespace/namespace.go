@@ -105,13 +105,21 @@ func (ns *Namespace) Permanent() bool { return ns.Retirement() == Never }
 func (ns *Namespace) Retirement() time.Duration { return time.Duration(ns.retirement.Load()) }
 
 // SetRetirement sets how long the namespace stays empty before it is retired,
-// at least 0. It counts from the next time that it becomes empty. A permanent
-// namespace stays permanent.
+// at least 0. One that is empty now is retired by the new time, cluster-wide;
+// what it has been empty counts. Where nodes disagree, the last word counts:
+// that of the last node to leave, or to call SetRetirement since. A permanent
+// namespace stays permanent. It does not wait for the cluster.
 func (ns *Namespace) SetRetirement(d time.Duration) {
-	ns.reg.mu.Lock()
-	defer ns.reg.mu.Unlock()
-	if !ns.permanent {
-		ns.retirement.Store(int64(max(d, 0)))
+	r := ns.reg
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d = max(d, 0)
+	if ns.permanent {
+		return
+	}
+	ns.retirement.Store(int64(d))
+	if ns.membership == memberOut && ns.epoch != 0 && ns.state != stateGone && !r.closed {
+		r.opts.Cluster.SetRetirement(ns.fullName, ns.epoch, d)
 	}
 }
 

@@ -68,7 +68,9 @@ func (l statusLocal) Clients(fullName string) []status.Client {
 	return clients
 }
 
-func (l statusLocal) Disconnect(fullName, id string) error { return l.s.registry.Disconnect(fullName, id) }
+func (l statusLocal) Disconnect(fullName, id string) error {
+	return l.s.registry.Disconnect(fullName, id)
+}
 
 func (l statusLocal) Dismiss(ctx context.Context, fullName string) error {
 	return l.s.registry.Dismiss(ctx, fullName)

@@ -11,6 +11,8 @@
 --   retirement  in ms, how long it stays empty; negative: it is permanent
 --   was         the epoch that this one continues after a loss of data, or 0
 --   emptied     when the last member left, in us; absent while there are members
+--   dismissed   when somebody asked that it retire at once, in us; absent while there are
+--               members, and if nobody did
 --   @<node>     "<session> <sockets>" for each member
 local FIXED = 5 -- the fields that are always there
 
@@ -54,6 +56,7 @@ end
 -- members: how many nodes are in a namespace that exists.
 local function members(ns)
   return redis.call('HLEN', ns) - FIXED - redis.call('HEXISTS', ns, 'emptied')
+    - redis.call('HEXISTS', ns, 'dismissed')
 end
 
 -- bear: a new incarnation, without members; it takes the place of an old dump's.
@@ -67,7 +70,7 @@ end
 -- enter: the node is a member; the namespace is not empty.
 local function enter(ns, due, set, name, node, session, sockets)
   redis.call('HSET', ns, '@' .. node, session .. ' ' .. sockets)
-  redis.call('HDEL', ns, 'emptied')
+  redis.call('HDEL', ns, 'emptied', 'dismissed')
   redis.call('ZREM', due, name)
   redis.call('SADD', set, name)
 end
@@ -76,12 +79,14 @@ end
 -- counts from when the era is settled at the earliest: before, somebody may have
 -- been in it and not have said so yet.
 local function schedule(ns, due, era, name, emptied)
-  local retirement = tonumber(redis.call('HGET', ns, 'retirement'))
+  local h = redis.call('HMGET', ns, 'retirement', 'dismissed')
+  local retirement = tonumber(h[1])
   if retirement < 0 then
     redis.call('ZREM', due, name)
     return nil
   end
   local at = math.max(emptied, settled(era)) + retirement * 1000
+  if h[2] then at = math.max(tonumber(h[2]), settled(era)) end
   redis.call('ZADD', due, text(at), name)
   return at
 end
@@ -92,6 +97,13 @@ local function vacate(ns, due, era, name, now)
   redis.call('HSET', ns, 'emptied', text(now))
   schedule(ns, due, era, name, now)
   return 1
+end
+
+-- wake: the notice "due" to the lease holder, if this namespace is now the first.
+local function wake(due, control, name, epoch)
+  if redis.call('ZRANGE', due, 0, 0)[1] == name then
+    redis.call('PUBLISH', control, 'due ' .. epoch .. ' ' .. name)
+  end
 end
 
 -- depart: ends the session of a node and leaves its memberships to sweep.lua.

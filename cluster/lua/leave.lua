@@ -27,7 +27,5 @@ if h[1] ~= ARGV[3] then return {0, 0} end
 if redis.call('HDEL', KEYS[3], '@' .. ARGV[1]) == 0 then return {tonumber(h[2]), 0} end
 redis.call('HSET', KEYS[3], 'retirement', ARGV[5])
 local empty = vacate(KEYS[3], KEYS[4], KEYS[2], ARGV[4], time())
-if empty == 1 and redis.call('ZRANGE', KEYS[4], 0, 0)[1] == ARGV[4] then
-  redis.call('PUBLISH', KEYS[6], 'due ' .. h[2] .. ' ' .. ARGV[4])
-end
+if empty == 1 then wake(KEYS[4], KEYS[6], ARGV[4], h[2]) end
 return {tonumber(h[2]), empty}
