@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -209,7 +210,11 @@ func (r *Registry) runSetup(ns *Namespace, setup SetupFunc, m Match) (err error)
 		}
 	}()
 	if err := setup(ns, m); err != nil {
-		r.log.Info("namespace refused by its setup", "namespace", ns.fullName, "reason", err)
+		level := slog.LevelInfo
+		if _, meant := errors.AsType[*ClientError](err); meant {
+			level = slog.LevelDebug // the client is told, and can ask as often as it likes
+		}
+		r.log.Log(context.Background(), level, "namespace refused by its setup", "namespace", ns.fullName, "reason", err)
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return nil

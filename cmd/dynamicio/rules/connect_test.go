@@ -1,0 +1,186 @@
+package rules
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+var (
+	secretKey = []byte("0123456789abcdef0123456789abcdef")
+	soon      = time.Now().Add(time.Hour).Unix()
+)
+
+// sign makes a token.
+func sign(t testing.TB, method jwt.SigningMethod, key any, claims jwt.MapClaims) string {
+	t.Helper()
+	text, err := jwt.NewWithClaims(method, claims).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// publicPEM is a public key as it stands in a file.
+func publicPEM(t testing.TB, key any) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
+func newJWT(t testing.TB, o JWTOptions) *JWT {
+	t.Helper()
+	j, err := NewJWT(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestConnect_Tokens(t *testing.T) {
+	c := NewConnect([]string{"first", "second"}, nil)
+	for token, want := range map[string]error{
+		"first": nil, "second": nil, "firs": errTokenInvalid, "first ": errTokenInvalid, "third": errTokenInvalid,
+		strings.Repeat("x", maxToken+1): errTokenInvalid,
+	} {
+		if _, err := c.accept(token); !errors.Is(err, want) {
+			t.Errorf("%.20s: %v, want %v", token, err, want)
+		}
+	}
+}
+
+// What a token says of itself, and who signed it, is looked at in full.
+func TestConnect_JWT(t *testing.T) {
+	o := JWTOptions{
+		Secret: secretKey, Issuer: "login", Audience: "chat",
+		Require: map[string][]string{"role": {"admin", "member"}, "team": nil},
+	}
+	c := NewConnect([]string{"static"}, newJWT(t, o))
+	good := func(change func(jwt.MapClaims)) jwt.MapClaims {
+		claims := jwt.MapClaims{
+			"iss": "login", "aud": []string{"other", "chat"}, "exp": soon, "sub": "anna", "role": "admin", "team": 7, "deep": []int{1},
+		}
+		if change != nil {
+			change(claims)
+		}
+		return claims
+	}
+	with := func(name string, value any) jwt.MapClaims {
+		return good(func(c jwt.MapClaims) {
+			if c[name] = value; value == nil {
+				delete(c, name)
+			}
+		})
+	}
+	for _, test := range []struct {
+		name   string
+		method jwt.SigningMethod
+		key    any
+		claims jwt.MapClaims
+		want   error
+	}{
+		{"good", jwt.SigningMethodHS256, secretKey, good(nil), nil},
+		{"good, in another length", jwt.SigningMethodHS512, secretKey, good(nil), nil},
+		{"a list with the value in it", jwt.SigningMethodHS256, secretKey, with("role", []string{"guest", "member"}), nil},
+		{"another key", jwt.SigningMethodHS256, []byte("another key of more than 32 bytes."), good(nil), errTokenInvalid},
+		{"not signed", jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good(nil), errTokenInvalid},
+		{"expired", jwt.SigningMethodHS256, secretKey, with("exp", time.Now().Add(-time.Minute).Unix()), errTokenExpired},
+		{"expired, of another key", jwt.SigningMethodHS256, []byte("another key of more than 32 bytes."), with("exp", 1), errTokenInvalid},
+		{"never expires", jwt.SigningMethodHS256, secretKey, with("exp", nil), errTokenInvalid},
+		{"not valid yet", jwt.SigningMethodHS256, secretKey, with("nbf", soon), errTokenInvalid},
+		{"another issuer", jwt.SigningMethodHS256, secretKey, with("iss", "evil"), errTokenInvalid},
+		{"no issuer", jwt.SigningMethodHS256, secretKey, with("iss", nil), errTokenInvalid},
+		{"another audience", jwt.SigningMethodHS256, secretKey, with("aud", "mail"), errTokenInvalid},
+		{"no audience", jwt.SigningMethodHS256, secretKey, with("aud", nil), errTokenInvalid},
+		{"another role", jwt.SigningMethodHS256, secretKey, with("role", "guest"), errTokenInvalid},
+		{"no role", jwt.SigningMethodHS256, secretKey, with("role", nil), errTokenInvalid},
+		{"no team", jwt.SigningMethodHS256, secretKey, with("team", nil), errTokenInvalid},
+		{"an empty list of teams", jwt.SigningMethodHS256, secretKey, with("team", []string{}), errTokenInvalid},
+	} {
+		claims, err := c.accept(sign(t, test.method, test.key, test.claims))
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+		if err == nil && (claims["sub"] != "anna" || claims["team"] != "7" || claims["deep"] != "") {
+			t.Errorf("%s: claims %v", test.name, claims)
+		}
+	}
+	if _, err := c.accept("static"); err != nil {
+		t.Errorf("a static token beside: %v", err)
+	}
+	o.NoExpiry = true
+	if _, err := newJWT(t, o).verify(sign(t, jwt.SigningMethodHS256, secretKey, with("exp", nil))); err != nil {
+		t.Errorf("tokens that never expire are allowed, and %v", err)
+	}
+}
+
+// A key is used with its own methods: a public one is not a secret.
+func TestJWT_PublicKeys(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edPublic, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := jwt.MapClaims{"exp": soon}
+	for _, test := range []struct {
+		name   string
+		public any
+		good   string
+		method jwt.SigningMethod
+		key    any
+	}{
+		{"RSA", &rsaKey.PublicKey, "RS256", jwt.SigningMethodRS256, rsaKey},
+		{"RSA-PSS", &rsaKey.PublicKey, "PS256", jwt.SigningMethodPS256, rsaKey},
+		{"ECDSA", &ecKey.PublicKey, "ES384", jwt.SigningMethodES384, ecKey},
+		{"Ed25519", edPublic, "EdDSA", jwt.SigningMethodEdDSA, edKey},
+	} {
+		text := publicPEM(t, test.public)
+		j := newJWT(t, JWTOptions{PublicKey: text})
+		if _, err := j.verify(sign(t, test.method, test.key, claims)); err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if _, err := j.verify(sign(t, jwt.SigningMethodHS256, text, claims)); err == nil {
+			t.Errorf("%s: the public key has served as a secret", test.name)
+		}
+	}
+}
+
+func TestNewJWT_SaysWhatIsWrong(t *testing.T) {
+	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
+	for _, test := range []struct {
+		o    JWTOptions
+		want string
+	}{
+		{JWTOptions{}, "neither"},
+		{JWTOptions{Secret: secretKey, PublicKey: []byte("x")}, "one of them"},
+		{JWTOptions{Secret: []byte("hunter2")}, "at least 32"},
+		{JWTOptions{PublicKey: []byte("x")}, "PEM"},
+		{JWTOptions{PublicKey: private}, "PRIVATE KEY"},
+		{JWTOptions{PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})}, "is none"},
+	} {
+		_, err := NewJWT(test.o)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v, want an error with %q", err, test.want)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package rules
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+func TestSet_FirstMatchDecides(t *testing.T) {
+	host := func(s string) namespace.Pattern {
+		p, err := namespace.ParsePattern(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	list := []*Rule{
+		{Match: match(t, "/secret"), AnyHost: true, Refuse: true},
+		{Match: match(t, "/chat"), Host: MainHost},
+		{Match: match(t, "/chat"), Host: host("other.example")},
+		{Match: match(t, `/^\/chat\/[a-z]+$/`), AnyHost: true},
+		{Match: match(t, "*"), Host: host(`/\.tenant\.example$/`)},
+	}
+	set := &Set{Rules: list}
+	for _, test := range []struct {
+		host, name string
+		want       int // index; -1: refused
+	}{
+		{"", "/secret", -1},
+		{"x.tenant.example", "/secret", -1},
+		{"", "/chat", 1},
+		{"other.example", "/chat", 2},
+		{"other.example:8080", "/chat", 2},
+		{"another.example", "/chat", -1},
+		{"another.example", "/chat/abc", 3},
+		{"", "/chat/ab3", -1},
+		{"", "/chat/abc/d", -1},
+		{"x.tenant.example", "/whatever", 4},
+		{"x.tenant.example.evil", "/whatever", -1},
+		{"", "/", -1},
+	} {
+		var want *Rule
+		if test.want >= 0 {
+			want = list[test.want]
+		}
+		if got := set.find(test.host, test.name); got != want {
+			t.Errorf("%s%s: %+v, want rule %d", test.host, test.name, got, test.want)
+		}
+	}
+	if got := (&Set{}).find("", "/any"); got != open {
+		t.Error("a set without rules refuses")
+	}
+}
+
+func TestParseMatch_SaysWhatIsWrong(t *testing.T) {
+	for s, want := range map[string]string{
+		"": "empty", "chat": "slash", "//host/x": "no client", "/a,b": "no client", "//": "empty", "/(/": "missing closing",
+	} {
+		if _, err := ParseMatch(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want an error with %q", s, err, want)
+		}
+	}
+	for s, names := range map[string]string{"/": "/", "/chat": "/chat", "*": "/x", "/a/": "/banana"} {
+		p, err := ParseMatch(s)
+		if err != nil {
+			t.Errorf("%q: %v", s, err)
+		}
+		if _, ok := p.Match(names); !ok {
+			t.Errorf("%q does not match %s", s, names)
+		}
+	}
+}
+
+func TestSet_FindsUnreachableRules(t *testing.T) {
+	host := func(s string) *Rule { return &Rule{Match: namespace.All, Host: namespace.Exact(s)} }
+	all := &Rule{Match: namespace.All, AnyHost: true}
+	chat := &Rule{Match: match(t, "/chat"), AnyHost: true}
+	for _, test := range []struct {
+		name  string
+		main  namespace.Pattern
+		rules []*Rule
+		want  int
+	}{
+		{"good order", namespace.All, []*Rule{chat, all}, -1},
+		{"after everything", namespace.All, []*Rule{all, chat}, 1},
+		{"twice", namespace.All, []*Rule{chat, {Match: match(t, "/chat"), AnyHost: true}}, 1},
+		{"another host", namespace.Exact("main"), []*Rule{host("a"), host("b"), all}, -1},
+		{"no host is another", namespace.All, []*Rule{chat, host("a")}, 1},
+		{"the main host by name", namespace.Exact("main"), []*Rule{host("main")}, 0},
+		{"the main host", namespace.All, []*Rule{{Match: namespace.All, Host: MainHost}, all}, -1},
+	} {
+		if got, why := (&Set{Rules: test.rules}).Unreachable(test.main); got != test.want || (why != nil) != (got >= 0) {
+			t.Errorf("%s: %d (%v), want %d", test.name, got, why, test.want)
+		}
+	}
+}
+
+func TestRooms_Has(t *testing.T) {
+	claims := Claims{"sub": "anna", "team": "7", "none": ""}
+	for _, test := range []struct {
+		entry, room string
+		claims      Claims
+		want        bool
+	}{
+		{"*", "anything", nil, true},
+		{"lobby", "lobby", nil, true},
+		{"lobby", "lobby2", nil, false},
+		{"/^game-/", "game-1", nil, true},
+		{"/^game-/", "a game-1", nil, false},
+		{"user-{sub}", "user-anna", claims, true},
+		{"user-{sub}", "user-bob", claims, false},
+		{"user-{sub}", "user-{sub}", claims, false},
+		{"user-{sub}", "user-", nil, false},
+		{"user-{none}", "user-", claims, false},
+		{"{team}/{sub}", "7/anna", claims, true},
+		{"{team}/{sub}", "7/", claims, false},
+	} {
+		r := rooms(t, "other", test.entry)
+		if got := r.has(test.room, test.claims); got != test.want {
+			t.Errorf("%s has %s: %v", test.entry, test.room, got)
+		}
+	}
+	if (Rooms{}).has("any", claims) {
+		t.Error("no rooms has one")
+	}
+	if got, ok := rooms(t, "a", "x{b}y{c}").Template(); !ok || got != "x{b}y{c}" {
+		t.Errorf("template %q", got)
+	}
+	for _, bad := range []string{"", "//", "/(/", "a{", "a}b", "a{b", "{}", "{a b}", "{a{b}"} {
+		var r Rooms
+		if err := r.Add(bad); err == nil {
+			t.Errorf("%q is taken for a room", bad)
+		}
+	}
+}
+
+func TestHosts_Canonical(t *testing.T) {
+	var h Hosts
+	for _, name := range []string{"Example.com.", "api.example.com", "tls.example:8443"} {
+		if _, err := h.AddCanonical(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pair := range [][2]string{
+		{"example.com", "www.example.com"}, {"example.com", "*.example.com"}, {"api.example.com", "*.v1.example.com"},
+		{"tls.example:8443", "plain.example"}, {"example.com", "old.example:81"}, {"example.com", "[::1]"},
+	} {
+		if err := h.AddAlias(pair[0], pair[1]); err != nil {
+			t.Fatalf("%s: %v", pair[1], err)
+		}
+	}
+	for host, want := range map[string]string{
+		"":                      "",
+		"example.com":           "example.com",
+		"www.example.com":       "example.com",
+		"www.example.com:8080":  "example.com:8080",
+		"a.b.example.com":       "example.com",
+		"api.example.com":       "api.example.com", // stands for itself
+		"api.example.com:1":     "api.example.com:1",
+		"x.v1.example.com":      "api.example.com", // the longer one
+		"plain.example:80":      "tls.example:8443",
+		"plain.example":         "tls.example:8443",
+		"old.example":           "old.example",
+		"old.example:81":        "example.com",
+		"old.example:82":        "old.example:82",
+		"[::1]:8080":            "example.com:8080",
+		"[::2]:8080":            "[::2]:8080",
+		"notexample.com":        "notexample.com",
+		"example.com.evil.test": "example.com.evil.test",
+	} {
+		if got := h.Canonical(host); got != want {
+			t.Errorf("%s is %s, want %s", host, got, want)
+		}
+	}
+	if got := h.Len(); got != 6 {
+		t.Errorf("%d aliases, want 6", got)
+	}
+	if _, err := h.AddCanonical("EXAMPLE.com"); err == nil {
+		t.Error("a canonical name is there twice")
+	}
+	for _, bad := range []string{"www.example.com", "WWW.example.com", "api.example.com", "*.example.com", "a b", "*", "*.", ""} {
+		if err := h.AddAlias("example.com", bad); err == nil {
+			t.Errorf("%q is taken for an alias", bad)
+		}
+	}
+	if got := (&Hosts{}).Canonical("x.example"); got != "x.example" {
+		t.Errorf("without aliases x.example is %s", got)
+	}
+}
