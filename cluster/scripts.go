@@ -19,7 +19,7 @@ type script struct {
 	name, source, sha string
 }
 
-// scripts lists all, for loading.
+// scripts lists those that sessions send, for loading.
 var scripts []*script
 
 var (
@@ -35,11 +35,19 @@ var (
 	sweepScript      = loadScript("sweep")
 	retimeScript     = loadScript("retime")
 	dismissScript    = loadScript("dismiss")
-	tallyScript      = loadScript("tally")
 )
 
-// loadScript panics where a file is missing, which no build that was ever started has.
+// tallyScript goes over the client's pool.
+var tallyScript = readScript("tally")
+
 func loadScript(name string) *script {
+	s := readScript(name)
+	scripts = append(scripts, s)
+	return s
+}
+
+// readScript panics where a file is missing, which no build that was ever started has.
+func readScript(name string) *script {
 	common, err := luaFiles.ReadFile("lua/common.lua")
 	if err != nil {
 		panic(err)
@@ -51,7 +59,6 @@ func loadScript(name string) *script {
 	s := &script{name: name, source: stripComments(string(common)) + stripComments(string(src))}
 	// Not a redis.Script: its Load forgets the hash when it is used in a pipeline.
 	s.sha = fmt.Sprintf("%x", sha1.Sum([]byte(s.source)))
-	scripts = append(scripts, s)
 	return s
 }
 

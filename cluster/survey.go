@@ -136,7 +136,7 @@ func (t *Tally) add(res []any) (last string, err error) {
 // eval runs a script that needs no session, over the client's pool.
 func (d *Directory) eval(ctx context.Context, s *script, keys []string, args ...any) *redis.Cmd {
 	cmd := d.client.EvalSha(ctx, s.sha, keys, args...)
-	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") { // no node has registered with this server yet
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") { // the first one since the server started
 		cmd = d.client.Eval(ctx, s.source, keys, args...)
 	}
 	return cmd
