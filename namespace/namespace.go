@@ -123,17 +123,6 @@ func (ns *Namespace) SetRetirement(d time.Duration) {
 	}
 }
 
-// Recount begins the countdown of an empty namespace anew, with the retirement
-// time that it has by now. Where there are sockets it does nothing: their
-// leaving will begin it. It does not wait for the cluster.
-func (ns *Namespace) Recount() {
-	ns.reg.mu.Lock()
-	defer ns.reg.mu.Unlock()
-	if ns.uses == 0 && ns.state == stateReady {
-		ns.reg.visitLocked(ns)
-	}
-}
-
 // OnConnect registers a function that runs for every socket that is admitted,
 // before any of its events is handled.
 func (ns *Namespace) OnConnect(f func(*Socket)) {

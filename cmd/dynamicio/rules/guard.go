@@ -40,18 +40,13 @@ func (g *Guard) Setup(reg *namespace.Registry) {
 func Open(reg *namespace.Registry) { new(Guard).Setup(reg) }
 
 // Replace makes another set hold: for the next connect and the next event in
-// every namespace. Retirement times change at once, for empty namespaces too,
-// whose countdown begins anew where it changes.
+// every namespace. Retirement times change at once, for empty namespaces too.
 func (g *Guard) Replace(set *Set) {
 	g.replacing.Lock()
 	defer g.replacing.Unlock()
 	g.set.Store(set)
 	for _, ns := range g.reg.Namespaces() {
-		before := ns.Retirement()
 		g.setRetirement(ns, set)
-		if ns.Retirement() != before {
-			ns.Recount()
-		}
 	}
 }
 
@@ -62,12 +57,15 @@ func (g *Guard) Host(host string) string { return g.set.Load().Hosts.Canonical(h
 // one, whose clients stay, keeps what it has.
 func (g *Guard) setRetirement(ns *namespace.Namespace, set *Set) {
 	rule := set.find(ns.Host(), ns.Name())
-	switch {
-	case rule == nil:
-	case rule.Retirement == nil:
-		ns.SetRetirement(g.retirement)
-	default:
-		ns.SetRetirement(*rule.Retirement)
+	if rule == nil {
+		return
+	}
+	d := g.retirement
+	if rule.Retirement != nil {
+		d = *rule.Retirement
+	}
+	if d != ns.Retirement() { // the cluster is told of each
+		ns.SetRetirement(d)
 	}
 }
 
