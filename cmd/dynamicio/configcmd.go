@@ -26,12 +26,7 @@ clients may do in which namespaces, and "hosts", the aliases of virtual hosts.
 Flags beat the environment, the environment beats the file. SIGHUP makes a
 running node read the rules and aliases anew; other changes need a restart. A
 file with an error changes nothing.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q; there is config check, config default and config show", args[0])
-			}
-			return nil
-		},
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("config needs check, default or show")
 		},

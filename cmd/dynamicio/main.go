@@ -13,6 +13,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/config"
 )
 
 // Exit statuses.
@@ -78,18 +81,76 @@ Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.`,
 			return usagef(`no command given; "dynamicio help" lists them`)
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(serveCommand(), demoCommand(), statusCommand(), emitCommand(), configCommand(), healthcheckCommand(), versionCommand())
+	adoptDefaults(root)
 	return root
+}
+
+// flagError makes a mistake in usage of what the flag package says.
+func flagError(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := config.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			return usagef("%w; did you mean --%s?", err, near)
+		}
+	}
+	return &usageError{err}
+}
+
+// adoptDefaults gives the commands that cobra brings along the manners of ours:
+// a mistake in usage is an error. It also lets the shell complete what it can.
+func adoptDefaults(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		completeChoices(cmd)
+		switch cmd.Name() {
+		case "help":
+			cmd.Run, cmd.RunE = nil, help
+		case "completion":
+			cmd.Args, cmd.RunE = noArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			for _, shell := range cmd.Commands() {
+				shell.Args = noArgs
+			}
+		case "config":
+			for _, sub := range cmd.Commands() {
+				completeChoices(sub)
+			}
+		}
+	}
+}
+
+// help prints what there is to say about a command.
+func help(cmd *cobra.Command, args []string) error {
+	about, rest, err := cmd.Root().Find(args)
+	switch {
+	case err != nil:
+		return unknownCommand(cmd.Root(), args[0])
+	case len(rest) > 0:
+		return unknownCommand(about, rest[0])
+	}
+	about.InitDefaultHelpFlag() // which is otherwise made when the command runs
+	return about.Help()
 }
 
 // noArgs refuses positional arguments as a mistake in usage.
 func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		return nil
-	}
-	if !cmd.HasParent() {
-		return usagef(`unknown command %q; "dynamicio help" lists them`, args[0])
+	case cmd.HasAvailableSubCommands():
+		return unknownCommand(cmd, args[0])
 	}
 	return usagef("%s takes no arguments, got %q", cmd.CommandPath(), args[0])
+}
+
+// unknownCommand says which commands there are, or which one was meant.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2 // letters
+	for _, near := range cmd.SuggestionsFor(name) {
+		return usagef("unknown command %q; did you mean %q?", name, near)
+	}
+	return usagef(`unknown command %q; "%s --help" lists them`, name, cmd.CommandPath())
 }

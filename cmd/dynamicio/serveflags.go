@@ -101,7 +101,7 @@ func must(err error) {
 	}
 }
 
-// addTo gives the command all flags of serve, and lets the shell complete them.
+// addTo gives the command all flags of serve.
 func (f *serveFlags) addTo(cmd *cobra.Command) {
 	groups := append(f.groups(), f.configGroup())
 	flags := cmd.Flags()
@@ -109,7 +109,6 @@ func (f *serveFlags) addTo(cmd *cobra.Command) {
 	for _, g := range groups {
 		flags.AddFlagSet(g.Flags)
 	}
-	completeChoices(cmd)
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	groupUsage(cmd, groups)
 }

@@ -49,8 +49,8 @@ func syntaxError(file string, err error) *Error {
 	return &Error{file, line, "is no YAML: " + strings.ReplaceAll(text, "\n", " ")}
 }
 
-// nearest returns the name that s was probably meant to be, "" if none is near.
-func nearest(s string, names []string) string {
+// Nearest returns the name that s was probably meant to be, "" if none is near.
+func Nearest(s string, names []string) string {
 	best, least := "", max(2, len(s)/3)+1
 	plain := strings.ReplaceAll(strings.ToLower(s), "_", "-")
 	for _, name := range names {

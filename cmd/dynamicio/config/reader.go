@@ -125,7 +125,7 @@ func (r *reader) unknown(key *yaml.Node, path string, fields []field) {
 		names[i] = f.key
 	}
 	hint := ""
-	if near := nearest(key.Value, names); near != "" {
+	if near := Nearest(key.Value, names); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	} else if path != "" {
 		hint = "; there is " + strings.Join(names, ", ")

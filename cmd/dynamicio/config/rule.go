@@ -189,7 +189,7 @@ func (r *ruleReader) allow(path string, n *yaml.Node) {
 			allow.To = rules.AnyRoom()
 		default:
 			hint := "; there is " + strings.Join(rules.Verbs, ", ")
-			if near := nearest(verb.Value, rules.Verbs); near != "" {
+			if near := Nearest(verb.Value, rules.Verbs); near != "" {
 				hint = "; did you mean " + near + "?"
 			}
 			r.fail(n, path, "is %s, which is no verb%s", describe(verb), hint)
