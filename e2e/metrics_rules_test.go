@@ -1,0 +1,251 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dynamicio/dynamicio/status/metrics"
+)
+
+const (
+	alertRules = "../deploy/alerts.yml"
+	alertTests = "../deploy/alerts_test.yml"
+	dashboard  = "../deploy/grafana-dashboard.json"
+)
+
+// promtool runs Debian's promtool, which has to be content.
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), installed(t, "promtool"), args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// alert is one alert rule of the file that ships.
+type alert struct {
+	Alert       string
+	Expr        string
+	Labels      map[string]string
+	Annotations map[string]string
+}
+
+func readAlerts(t *testing.T) []alert {
+	t.Helper()
+	var file struct{ Groups []struct{ Rules []alert } }
+	data, err := os.ReadFile(alertRules)
+	if err == nil {
+		err = yaml.Unmarshal(data, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []alert
+	for _, g := range file.Groups {
+		all = append(all, g.Rules...)
+	}
+	if len(all) == 0 {
+		t.Fatalf("%s has no alerts", alertRules)
+	}
+	return all
+}
+
+func TestMetrics_AlertRules(t *testing.T) {
+	promtool(t, "check", "rules", alertRules)
+	promtool(t, "test", "rules", alertTests)
+
+	cases, err := os.ReadFile(alertTests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range readAlerts(t) {
+		for _, key := range []string{"summary", "description"} {
+			if a.Annotations[key] == "" {
+				t.Errorf("%s has no %s", a.Alert, key)
+			}
+		}
+		if !slices.Contains([]string{"critical", "warning", "info"}, a.Labels["severity"]) {
+			t.Errorf("%s has the severity %q", a.Alert, a.Labels["severity"])
+		}
+		if !strings.Contains(string(cases), `alertname="`+a.Alert+`"`) {
+			t.Errorf("%s fires in no case of %s", a.Alert, alertTests)
+		}
+		knownMetrics(t, a.Alert, a.Expr)
+	}
+}
+
+var metricName = regexp.MustCompile(`\bdynamicio_[a-z0-9_]+`)
+
+// knownMetrics holds the names in an expression, and the labels and values that it
+// selects by, against what nodes have.
+func knownMetrics(t *testing.T, where, expr string) {
+	t.Helper()
+	for _, name := range metricName.FindAllString(expr, -1) {
+		known := slices.ContainsFunc(metrics.Describe(), func(d metrics.Desc) bool {
+			if d.Type != "histogram" {
+				return d.Name == name
+			}
+			base, ok := strings.CutPrefix(name, d.Name)
+			return ok && slices.Contains([]string{"_bucket", "_sum", "_count"}, base)
+		})
+		if !known {
+			t.Errorf("%s has %s, which no node has", where, name)
+		}
+	}
+	for _, m := range labelMatch.FindAllStringSubmatch(expr, -1) {
+		label, values := m[1], strings.Split(m[2], "|")
+		for _, v := range values {
+			if strings.HasPrefix(v, "$") {
+				continue
+			}
+			if !slices.ContainsFunc(metrics.Describe(), func(d metrics.Desc) bool { return slices.Contains(d.Values[label], v) }) {
+				t.Errorf("%s selects %s=%q, which no metric has", where, label, v)
+			}
+		}
+	}
+}
+
+var labelMatch = regexp.MustCompile(`(\w+)=~?"([^"]*)"`)
+
+// panel is what the tests know of a panel of the dashboard.
+type panel struct {
+	ID         int
+	Title      string
+	Type       string
+	Datasource *struct{ UID string }
+	GridPos    struct{ H, W, X, Y int }
+	Targets    []struct {
+		Expr       string
+		RefID      string
+		Datasource struct{ UID string }
+	}
+}
+
+// board is the dashboard that ships.
+type board struct {
+	Title      string
+	UID        string
+	Panels     []panel
+	Templating struct {
+		List []struct {
+			Name, Type, Definition string
+			Query                  any
+		}
+	}
+}
+
+func readDashboard(t *testing.T) board {
+	t.Helper()
+	var b board
+	data, err := os.ReadFile(dashboard)
+	if err == nil {
+		err = json.Unmarshal(data, &b)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// variables are what Grafana puts into the expressions of the dashboard, with all chosen.
+var variables = strings.NewReplacer("$__rate_interval", "1m", "$job", ".+", "$cluster", ".+", "$instance", ".+")
+
+// expressions are those of the dashboard, by panel, as Grafana asks Prometheus.
+func (b board) expressions() map[string]string {
+	all := make(map[string]string)
+	for _, p := range b.Panels {
+		for _, q := range p.Targets {
+			all[fmt.Sprintf("%s %d %s", p.Title, p.ID, q.RefID)] = variables.Replace(q.Expr)
+		}
+	}
+	return all
+}
+
+func TestMetrics_Dashboard(t *testing.T) {
+	b := readDashboard(t)
+	if b.Title == "" || b.UID == "" {
+		t.Error("the dashboard has no title, or no uid")
+	}
+	for _, v := range []string{"datasource", "job", "cluster", "instance"} {
+		if !slices.ContainsFunc(b.Templating.List, func(have struct {
+			Name, Type, Definition string
+			Query                  any
+		}) bool {
+			return have.Name == v
+		}) {
+			t.Errorf("there is no variable %q", v)
+		}
+	}
+	for _, v := range b.Templating.List {
+		knownMetrics(t, "variable "+v.Name, v.Definition)
+	}
+	ids := make(map[int]bool)
+	for i, p := range b.Panels {
+		if ids[p.ID] {
+			t.Errorf("the id %d is there twice", p.ID)
+		}
+		ids[p.ID] = true
+		if p.Title == "" || p.GridPos.W < 1 || p.GridPos.H < 1 || p.GridPos.X+p.GridPos.W > 24 {
+			t.Errorf("panel %d %q lies at %+v", p.ID, p.Title, p.GridPos)
+		}
+		for _, q := range b.Panels[:i] {
+			a, b := p.GridPos, q.GridPos
+			if a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
+				t.Errorf("panel %q lies over %q", p.Title, q.Title)
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		if len(p.Targets) == 0 || p.Datasource == nil || p.Datasource.UID != "${datasource}" {
+			t.Errorf("panel %q asks nothing, or not the data source that was chosen", p.Title)
+		}
+		for _, q := range p.Targets {
+			if q.Datasource.UID != "${datasource}" {
+				t.Errorf("panel %q asks the data source %q", p.Title, q.Datasource.UID)
+			}
+			knownMetrics(t, "panel "+p.Title, q.Expr)
+		}
+	}
+	promtool(t, "check", "rules", asRules(t, b))
+}
+
+// asRules writes the expressions of the dashboard as recording rules, which promtool
+// and Prometheus parse.
+func asRules(t *testing.T, b board) string {
+	t.Helper()
+	type rule struct {
+		Record string            `yaml:"record"`
+		Expr   string            `yaml:"expr"`
+		Labels map[string]string `yaml:"labels"`
+	}
+	type group struct {
+		Name  string `yaml:"name"`
+		Rules []rule `yaml:"rules"`
+	}
+	g := group{Name: "dashboard"}
+	for where, expr := range b.expressions() {
+		if strings.Contains(expr, "$") {
+			t.Errorf("panel %s: a variable of %s is not known", where, expr)
+		}
+		g.Rules = append(g.Rules, rule{"panel", expr, map[string]string{"panel": where}})
+	}
+	data, err := yaml.Marshal(map[string][]group{"groups": {g}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "dashboard.yml")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
