@@ -123,6 +123,9 @@ func (c *Cluster) Ready() error {
 // Connected says whether the node is subscribed to all it wants to hear.
 func (c *Cluster) Connected() bool { return c.bus.Connected() }
 
+// AwayFor is how long the node has not been registered in Redis; 0 while it is.
+func (c *Cluster) AwayFor() time.Duration { return c.member.awayFor() }
+
 // Directory is the node's access to what the cluster agrees on.
 func (c *Cluster) Directory() *Directory { return c.dir }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // join makes the node part of its cluster over Redis.
-func (s *Server) join(sockets func() int64) (*cluster.Cluster, error) {
+func (s *Server) join() (*cluster.Cluster, error) {
 	o := &s.opts
 	s.recorder = metrics.NewRecorder()
 	return cluster.Open(cluster.Config{
@@ -18,7 +18,8 @@ func (s *Server) join(sockets func() int64) (*cluster.Cluster, error) {
 		Info: func() cluster.NodeInfo {
 			return cluster.NodeInfo{Address: *s.address.Load(), Version: Version(), Started: s.started}
 		},
-		Counters: func() map[string]int64 { return map[string]int64{"sockets": sockets()} },
+		Counters: func() map[string]int64 { n := s.counts.node(); return n.Counters() },
+		Trend:    s.counts.sampler.Text, Retired: s.recent.Add,
 	})
 }
 

@@ -328,7 +328,8 @@ func TestSemantics_3_7_PermanentOnesStay(t *testing.T) {
 	})
 }
 
-// 3.8: a namespace's own time is read when it becomes empty; "at least 30 s" leaves a permanent one permanent.
+// 3.8: a namespace has a time of its own; "at least 30 s" leaves a permanent one permanent.
+// Decided: the seed reads it when the namespace becomes empty; here a new one counts for an empty one, too.
 func TestSemantics_3_8_OwnValue(t *testing.T) {
 	inBubble(t, node.Options{Retirement: 10 * time.Second}, func(t *testing.T, srv *testServer, j *journal) {
 		srv.SetupNamespace("*", func(ns *namespace.Namespace, m namespace.Match) error {
@@ -350,8 +351,16 @@ func TestSemantics_3_8_OwnValue(t *testing.T) {
 		left = time.Now()
 		c.leave("/k")
 		synctest.Wait()
-		srv.live("/k").SetRetirement(time.Second) // too late for this time
-		j.wantExpiry(t, "/k", 2, left, time.Minute)
+		pass(30 * time.Second)
+		srv.live("/k").SetRetirement(2 * time.Minute) // what it has been empty counts
+		j.wantExpiry(t, "/k", 2, left, 2*time.Minute)
+
+		c.join("/k")
+		c.leave("/k")
+		pass(10 * time.Second)
+		left = time.Now()
+		srv.live("/k").SetRetirement(time.Second) // its time is over already
+		j.wantExpiry(t, "/k", 3, left, 0)
 	})
 }
 

@@ -33,6 +33,8 @@ type Server struct {
 	engine    *engineio.Server
 	main      *namespace.Namespace
 	status    *status.Handler
+	counts    *counts
+	recent    status.Recent
 	metrics   http.Handler
 	collector prometheus.Collector
 	mux       *http.ServeMux
@@ -48,22 +50,14 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: opts.Logger, started: time.Now()}
+	s := &Server{opts: opts, log: opts.Logger, started: time.Now(), counts: newCounts()}
 	s.address.Store(&opts.Address)
 
 	limits := opts.Limits
 	limits.Host, limits.Retirement, limits.NodeID = opts.Host, opts.Retirement, opts.NodeID
 	limits.ConnectTimeout, limits.Logger, limits.Cluster = opts.ConnectTimeout, opts.Logger, nil
-	var registry atomic.Pointer[namespace.Registry] // the cluster asks before it is there
 	if opts.Redis != "" {
-		s.cluster, err = s.join(func() int64 {
-			if r := registry.Load(); r != nil {
-				n := r.Stats()
-				return n.Connects - n.Disconnects
-			}
-			return 0
-		})
-		if err != nil {
+		if s.cluster, err = s.join(); err != nil {
 			return nil, fmt.Errorf("node: %w", err)
 		}
 		limits.Cluster = s.cluster
@@ -71,7 +65,10 @@ func New(opts Options) (*Server, error) {
 	if s.registry, err = namespace.New(limits); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	registry.Store(s.registry)
+	s.counts.registry.Store(s.registry)
+	if s.cluster == nil { // otherwise all nodes are told of all retirements
+		s.registry.OnRetire(s.recent.Add)
+	}
 	if s.main, err = s.registry.Of("/", ""); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
@@ -93,6 +90,8 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("node: %w", err), s.closeRest(context.Background()))
 	}
+	s.counts.engine.Store(s.engine)
+	s.counts.sampler.Start()
 	s.collector = metrics.Collector(s.snapshot, s.recorder)
 	s.metrics = metrics.Handler(s.collector, opts.Logger)
 	s.mux = s.routes()
@@ -198,6 +197,7 @@ func (s *Server) Close(ctx context.Context) error {
 // closeRest closes what stands behind the transports.
 func (s *Server) closeRest(ctx context.Context) error {
 	err := s.registry.Close(ctx)
+	s.counts.sampler.Close()
 	if s.cluster != nil {
 		err = errors.Join(err, s.cluster.Close(ctx))
 	}

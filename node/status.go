@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/node/engineio"
 	"github.com/dynamicio/dynamicio/status"
 )
 
@@ -13,10 +15,11 @@ import (
 func (s *Server) newStatus() *status.Handler {
 	o := status.CollectorOptions{
 		Cluster: s.opts.Cluster, Node: s.opts.NodeID, LeaseTTL: s.opts.LeaseTTL,
-		Local: statusLocal{s}, Logger: s.log,
+		Local: statusLocal{s}, Recent: &s.recent, Logger: s.log,
 	}
 	if s.cluster != nil {
 		o.Directory, o.Ask = s.cluster.Directory(), s.cluster.Ask
+		o.Ready, o.Away = s.cluster.Ready, s.cluster.AwayFor
 	}
 	return status.NewHandler(status.NewCollector(o), status.Options{
 		Path: s.opts.Path, Public: s.opts.PublicStatus, Token: s.opts.StatusToken, Actions: s.opts.StatusActions, Logger: s.log,
@@ -30,15 +33,49 @@ func (s *Server) newStatus() *status.Handler {
 	})
 }
 
+// counts is what the node tells the others of how busy it is. They ask before
+// all of the node is there.
+type counts struct {
+	registry atomic.Pointer[namespace.Registry]
+	engine   atomic.Pointer[engineio.Server]
+	sampler  *status.Sampler
+}
+
+func newCounts() *counts {
+	c := new(counts)
+	c.sampler = status.NewSampler(c.sample)
+	return c
+}
+
+// sample waits for nothing.
+func (c *counts) sample() status.Sample {
+	r := c.registry.Load()
+	if r == nil {
+		return status.Sample{}
+	}
+	n := r.Stats()
+	return status.Sample{Sockets: n.Connects - n.Disconnects, Events: n.EventsIn, Deliveries: n.Deliveries}
+}
+
+// node is what is counted of this node.
+func (c *counts) node() status.Node {
+	n := status.Node{Sockets: int(c.sample().Sockets)}
+	n.EventsPerSecond, n.DeliveriesPerSecond = c.sampler.Rates()
+	if e := c.engine.Load(); e != nil {
+		n.SlowClosed = e.Stats().SlowClosed
+	}
+	return n
+}
+
 // statusLocal is what the status has of this node. It copies what it reads:
 // locks of the registry and of a namespace are held for slices of pointers.
 type statusLocal struct{ s *Server }
 
 func (l statusLocal) Self() status.Node {
-	s := l.s
-	return status.Node{
-		ID: s.opts.NodeID, Address: *s.address.Load(), Version: Version(), Started: s.started, Draining: s.draining.Load(),
-	}
+	s, n := l.s, l.s.counts.node()
+	n.ID, n.Address, n.Version, n.Started, n.Draining = s.opts.NodeID, *s.address.Load(), Version(), s.started, s.draining.Load()
+	n.Sockets, n.Trend = 0, s.counts.sampler.Trend()
+	return n
 }
 
 func (l statusLocal) Namespaces() []namespace.Info { return l.s.registry.Snapshot() }

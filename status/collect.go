@@ -47,6 +47,8 @@ type Directory interface {
 	Overview(context.Context) (cluster.Overview, error)
 	Namespaces(context.Context, cluster.PageQuery) (cluster.Page, error)
 	Namespace(ctx context.Context, fullName string) (cluster.NamespaceState, bool, error)
+	Expiring(ctx context.Context, prefix string, count int) ([]cluster.Due, error)
+	Tally(ctx context.Context, prefix string) (cluster.Tally, error)
 }
 
 // CollectorOptions says what a [Collector] collects from. Local is required.
@@ -54,16 +56,21 @@ type CollectorOptions struct {
 	Cluster, Node string // their names
 	LeaseTTL      time.Duration
 	Local         Local
+	Recent        *Recent // what has retired; nil: nothing
 	// Directory is nil where the node is alone; the rest is then not used.
 	Directory Directory
+	// Ready says what keeps the node from its part in the cluster, nil if all is
+	// well; Away how long it has been without Redis, 0 if it is not.
+	Ready func() error
+	Away  func() time.Duration
 	// Ask asks the other nodes about a namespace, as [namespace.Cluster] does.
 	Ask func(ctx context.Context, m *namespace.Message, each func(namespace.Answer)) error
 	// Logger receives why a report is incomplete. Default slog.Default().
 	Logger *slog.Logger
 }
 
-// Collector is the [Source] of a node. It keeps nothing but what was retired;
-// its methods may be called from any goroutine.
+// Collector is the [Source] of a node. It keeps nothing; its methods may be
+// called from any goroutine.
 type Collector struct {
 	opts CollectorOptions
 	log  *slog.Logger
@@ -90,16 +97,21 @@ func (c *Collector) Collect(ctx context.Context, q Query) *Report {
 		c.log.Debug("status without Redis", "error", err)
 		rep = c.collectLocal(q)
 		rep.Redis, rep.Lease = Redis{}, Lease{}
+		rep.Problems = append(rep.Problems, c.away())
 	}
 	return rep
 }
 
-// newReport is a report without its content.
-func (c *Collector) newReport(now time.Time) *Report {
-	return &Report{
+// newReport is a report without what has to be counted.
+func (c *Collector) newReport(now time.Time, q Query) *Report {
+	rep := &Report{
 		Cluster: c.opts.Cluster, Time: now, Node: c.opts.Node, Redis: Redis{OK: true},
 		Nodes: []Node{}, Namespaces: []Namespace{}, Problems: []string{}, Expiring: []Expiring{}, Retired: []Retired{},
 	}
+	if c.opts.Recent != nil {
+		rep.Retired = c.opts.Recent.list(q.prefix(), retiredListed)
+	}
+	return rep
 }
 
 // Disconnect implements [Source].

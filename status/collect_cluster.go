@@ -21,7 +21,15 @@ func (c *Collector) collectCluster(ctx context.Context, q Query) (*Report, error
 	if err != nil {
 		return nil, err
 	}
-	rep := c.newReport(o.Time)
+	due, err := c.opts.Directory.Expiring(ctx, q.prefix(), expiringListed)
+	if err != nil {
+		return nil, err
+	}
+	rep := c.newReport(o.Time, q)
+	rep.Problems = c.problems(&o)
+	for _, d := range due {
+		rep.Expiring = append(rep.Expiring, Expiring{d.FullName, d.At.Sub(o.Time).Milliseconds()})
+	}
 	rep.Redis.LatencyMS = float64(o.Latency.Microseconds()) / 1000
 	rep.Lease = describeLease(&o)
 	rep.Nodes = c.describeNodes(&o, q)
@@ -34,6 +42,7 @@ func (c *Collector) collectCluster(ctx context.Context, q Query) (*Report, error
 	if q.Host != "" {
 		if err := c.countHost(ctx, rep, q); err != nil {
 			c.log.Debug("totals of a host", "host", q.Host, "error", err)
+			rep.Problems = append(rep.Problems, "There was not enough time to count everything: the totals are too low.")
 		}
 	}
 	rep.Totals.addNodes(rep.Nodes)
@@ -54,18 +63,41 @@ func describeLease(o *cluster.Overview) Lease {
 	return l
 }
 
+// What nodes write in their records with each heartbeat. Rates are a thousand
+// times what they are a second, as counters are whole numbers.
+const (
+	counterSockets    = "sockets"
+	counterEvents     = "events_milli"
+	counterDeliveries = "deliveries_milli"
+	counterSlow       = "slow_closed"
+)
+
+// Counters is what this node tells the others of itself, by name.
+func (n *Node) Counters() map[string]int64 {
+	return map[string]int64{
+		counterSockets: int64(n.Sockets), counterSlow: n.SlowClosed,
+		counterEvents: int64(n.EventsPerSecond * 1000), counterDeliveries: int64(n.DeliveriesPerSecond * 1000),
+	}
+}
+
 func (c *Collector) describeNodes(o *cluster.Overview, q Query) []Node {
 	nodes := make([]Node, 0, len(o.Nodes))
 	for _, n := range o.Nodes {
 		node := Node{
 			ID: n.ID, Address: n.Address, Version: n.Version, Started: n.Started,
 			HeartbeatAgeMS: n.HeartbeatAge.Milliseconds(), Draining: n.Draining,
-			Sockets: int(n.Counters["sockets"]), Namespaces: n.Namespaces,
+			Sockets: int(n.Counters[counterSockets]), Namespaces: n.Namespaces,
+			EventsPerSecond:     float64(n.Counters[counterEvents]) / 1000,
+			DeliveriesPerSecond: float64(n.Counters[counterDeliveries]) / 1000,
+			SlowClosed:          n.Counters[counterSlow],
+		}
+		if q.Trend && q.Host == "" {
+			node.Trend = ParseTrend(n.Trend)
 		}
 		if q.Host != "" {
 			node.Sockets, node.Namespaces = 0, 0 // until its own are counted
 		}
-		c.hideTrend(&node, q)
+		node.hideTrend(q)
 		nodes = append(nodes, node)
 	}
 	return nodes
@@ -74,7 +106,7 @@ func (c *Collector) describeNodes(o *cluster.Overview, q Query) []Node {
 // readPage reads the part of the directory that is asked for.
 func (c *Collector) readPage(ctx context.Context, q Query) (cluster.Page, error) {
 	if q.Namespace == "" {
-		return c.opts.Directory.Namespaces(ctx, cluster.PageQuery{Prefix: q.prefix(), After: q.After, Limit: q.Limit})
+		return c.opts.Directory.Namespaces(ctx, cluster.PageQuery{Prefix: q.prefix(), Search: q.Search, After: q.After, Limit: q.Limit})
 	}
 	var page cluster.Page
 	if !q.Sees(q.Namespace) {
@@ -94,35 +126,22 @@ func describeState(state *cluster.NamespaceState, now time.Time) Namespace {
 		Permanent: state.Permanent, Sockets: state.Sockets(), Nodes: state.Nodes,
 	}
 	n.SetLife(state.Retirement, state.Emptied, now)
+	if n.ExpiresInMS != nil { // it can be later, where Redis is new to the nodes, or at once
+		*n.ExpiresInMS = state.Due.Sub(now).Milliseconds()
+	}
 	return n
 }
 
 // countHost makes the totals, and the counts of the nodes, those of one virtual
 // host: it is not told how busy the others are.
 func (c *Collector) countHost(ctx context.Context, rep *Report, q Query) error {
-	nodes := make(map[string]*Node, len(rep.Nodes))
+	t, err := c.opts.Directory.Tally(ctx, q.prefix())
+	rep.Totals.Namespaces, rep.Totals.Empty = t.Namespaces, t.Empty
 	for i := range rep.Nodes {
-		nodes[rep.Nodes[i].ID] = &rep.Nodes[i]
+		n := &rep.Nodes[i]
+		n.Namespaces, n.Sockets = t.Nodes[n.ID].Namespaces, t.Nodes[n.ID].Sockets
 	}
-	rep.Totals.Namespaces, rep.Totals.Empty = 0, 0
-	for p := (cluster.PageQuery{Prefix: q.prefix(), Limit: DefaultLimit}); ; {
-		page, err := c.opts.Directory.Namespaces(ctx, p)
-		if err != nil {
-			return err
-		}
-		for _, state := range page.Namespaces {
-			rep.Totals.Namespaces++
-			for id, sockets := range state.Nodes {
-				if n := nodes[id]; n != nil {
-					n.Namespaces++
-					n.Sockets += sockets
-				}
-			}
-		}
-		if p.After = page.Next; p.After == "" {
-			return nil
-		}
-	}
+	return err
 }
 
 // addPermanent adds this node's permanent namespaces that the directory does

@@ -12,7 +12,7 @@ import (
 // collectLocal reports on this node alone.
 func (c *Collector) collectLocal(q Query) *Report {
 	now := time.Now()
-	rep := c.newReport(now)
+	rep := c.newReport(now, q)
 	self := c.opts.Local.Self()
 	// Alone, the node decides by itself, and nobody can take that away.
 	rep.Lease = Lease{
@@ -41,7 +41,7 @@ func (c *Collector) collectLocal(q Query) *Report {
 	}
 	slices.SortFunc(rep.Expiring, func(a, b Expiring) int { return cmp.Compare(a.ExpiresInMS, b.ExpiresInMS) })
 	rep.Expiring = slices.Clip(rep.Expiring[:min(len(rep.Expiring), expiringListed)])
-	c.hideTrend(&self, q)
+	self.hideTrend(q)
 	rep.Nodes = []Node{self}
 	rep.Totals.addNodes(rep.Nodes)
 	c.pageLocal(rep, q, wanted)
@@ -100,7 +100,7 @@ func (t *Totals) addNodes(nodes []Node) {
 
 // hideTrend takes out of a node what was not asked for, and what a virtual host
 // may not know: how busy the node is with other hosts' clients.
-func (c *Collector) hideTrend(n *Node, q Query) {
+func (n *Node) hideTrend(q Query) {
 	if q.Host != "" {
 		n.EventsPerSecond, n.DeliveriesPerSecond, n.SlowClosed, n.Trend = 0, 0, 0, nil
 	}

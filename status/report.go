@@ -80,8 +80,8 @@ type Trend struct {
 }
 
 // silentAfter is how old the heartbeat of a node is when it counts as silent:
-// one comes every second.
-const silentAfter = 3 * time.Second
+// one comes every second, so one is missing and another is late.
+const silentAfter = 2 * time.Second
 
 // State says in a word how the node is: up, draining or silent.
 func (n Node) State() string {

@@ -43,7 +43,7 @@ func TestNamespace_SetLife(t *testing.T) {
 
 func TestNode_State(t *testing.T) {
 	for want, n := range map[string]Node{
-		"up": {HeartbeatAgeMS: 2900}, "draining": {Draining: true}, "silent": {HeartbeatAgeMS: 3100, Draining: true},
+		"up": {HeartbeatAgeMS: 1900}, "draining": {Draining: true}, "silent": {HeartbeatAgeMS: 2100, Draining: true},
 	} {
 		if got := n.State(); got != want {
 			t.Errorf("%+v: %s, want %s", n, got, want)

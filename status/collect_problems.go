@@ -1,0 +1,54 @@
+package status
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/dynamicio/dynamicio/cluster"
+)
+
+// problems says in sentences what is not as it should be in the cluster. A
+// node that drains is none: somebody wants it to.
+func (c *Collector) problems(o *cluster.Overview) []string {
+	out := []string{}
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if c.opts.Ready != nil {
+		if err := c.opts.Ready(); err != nil {
+			say("This node, %s, is not ready: %v.", c.opts.Node, err)
+		}
+	}
+	for _, n := range o.Nodes {
+		if n.HeartbeatAge > silentAfter {
+			say("Node %s has been silent for %s; after %s it is counted out.", n.ID, seconds(n.HeartbeatAge), seconds(n.TTL))
+		}
+	}
+	if o.Lease.Holder == "" {
+		say("No node holds the lease: nothing retires until one does.")
+	}
+	if o.SettledIn > 0 {
+		say("Redis is new to the nodes, or has lost data: nothing retires for another %s, so that every node can say what it has.",
+			seconds(o.SettledIn))
+	}
+	for _, id := range o.Asserting {
+		say("Node %s is still saying what it has: nothing retires meanwhile.", id)
+	}
+	return out
+}
+
+// away says that Redis does not answer.
+func (c *Collector) away() string {
+	since := ""
+	if c.opts.Away != nil {
+		if d := c.opts.Away(); d >= time.Second {
+			since = " for " + seconds(d)
+		}
+	}
+	return fmt.Sprintf("Redis does not answer%s: this is what node %s alone knows. Nothing retires, and nodes do not reach each other.",
+		since, c.opts.Node)
+}
+
+// seconds is a time for people: rounded up, so that it is never none.
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%d s", int64(math.Ceil(d.Seconds())))
+}
