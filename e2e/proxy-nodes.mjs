@@ -1,6 +1,6 @@
 // Nodes end behind the recipes of deploy/nginx and deploy/haproxy, first one that drains,
 // then one that is killed. --client is the recipe's name.
-import { ask, assert, deadline, fresh, Inbox, run, scenario, settings, within } from "./lib/scenario.mjs";
+import { ask, assert, deadline, fresh, Inbox, once, run, scenario, settings, within } from "./lib/scenario.mjs";
 import { call } from "./lib/v4.mjs";
 import { sharedHost, visit } from "./lib/visitor.mjs";
 
@@ -16,15 +16,20 @@ async function hearEachOther(clients) {
     for (const i of clients.keys()) if (i !== me) await inbox.until(`${event} of ${i}`);
 }
 
-// calm waits until every client is connected and has been for a second and a half: a
-// health check or two, after which nobody is sent to the node that ended.
-async function calm(clients) {
-  let since = performance.now();
-  const count = () => clients.reduce((n, s) => n + s.disconnects.length, 0);
-  for (let last = count(); performance.now() - since < 1500; ) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    if (clients.every((s) => s.connected) && count() === last) continue;
-    [last, since] = [count(), performance.now()];
+const disconnects = (clients) => clients.reduce((n, s) => n + s.disconnects.length, 0);
+
+// together is hearEachOther as soon as nobody is disconnected meanwhile: until the
+// load balancer knows that the node has ended, it may send clients there again.
+async function together(clients) {
+  for (;;) {
+    for (let away; (away = clients.find((s) => !s.connected)); ) await once(away, "connect");
+    const before = disconnects(clients);
+    const moved = new Promise((_, reject) => clients.forEach((s) => s.once("disconnect", () => reject(new Error("a client was disconnected")))));
+    try {
+      return await Promise.race([hearEachOther(clients), moved]);
+    } catch (e) {
+      if (disconnects(clients) === before) throw e;
+    }
   }
 }
 
@@ -34,15 +39,13 @@ for (const [how, left] of Object.entries({ term: 2, kill: 1 }))
     const clients = await Promise.all(
       Array.from({ length: 18 }, (_, i) => visit(cleanup, sharedHost, nsp, { ...reconnect, transports: choices[i % choices.length] })),
     );
-    await calm(clients);
-    assert.deepEqual(clients.flatMap((s) => s.disconnects), []);
     await hearEachOther(clients);
+    assert.equal(disconnects(clients), 0);
 
-    const gone = new Promise((resolve) => clients[0].once("disconnect", resolve));
+    const gone = once(clients[0], "disconnect");
     await ask(how, clients.map((s) => s.where));
-    await within(gone, "the node's clients to notice");
-    await within(calm(clients), "all clients to be back", deadline);
-    await hearEachOther(clients);
+    await gone;
+    await within(together(clients), "all clients to be back", 2 * deadline);
     await ask("moved", Object.fromEntries(clients.map((s) => [s.where, s.disconnects.length])));
   });
 

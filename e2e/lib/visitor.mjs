@@ -9,7 +9,10 @@ const { hostname, port } = new URL(settings.url);
 
 class Visitor extends Agent {
   constructor(localAddress) {
-    super({ keepAlive: true }); // as browsers do
+    // No connection is kept: HAProxy closes one without an answer when the node of a
+    // waiting poll dies, browsers then repeat the request, and Node.js's XMLHttpRequest
+    // (xmlhttprequest-ssl) makes a new one that it forgets to send.
+    super({ keepAlive: false });
     this.localAddress = localAddress;
   }
 
