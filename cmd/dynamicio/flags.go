@@ -30,7 +30,7 @@ func environ(flags *pflag.FlagSet, except ...string) error {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			failed = usagef("%s is %q: %v", name, value, err)
+			failed = wrongValue(name, f, value)
 		}
 	})
 	return failed

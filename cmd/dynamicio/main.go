@@ -96,7 +96,24 @@ func flagError(cmd *cobra.Command, err error) error {
 			return usagef("%w; did you mean --%s?", err, near)
 		}
 	}
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return wrongValue("--"+wrong.GetFlag().Name, wrong.GetFlag(), wrong.GetValue())
+	}
 	return &usageError{err}
+}
+
+// wrongValue says what was wanted instead of a value. name is how it was given.
+func wrongValue(name string, f *pflag.Flag, value string) error {
+	want := "another value"
+	switch f.Value.Type() {
+	case "bool":
+		want = "true or false"
+	case "int":
+		want = "a whole number"
+	case "duration":
+		want = `a duration such as "10s"`
+	}
+	return usagef("%s is %q, want %s", name, value, want)
 }
 
 // adoptDefaults gives the commands that cobra brings along the manners of ours:
