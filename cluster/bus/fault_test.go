@@ -1,15 +1,14 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -167,82 +166,20 @@ func TestBus_Panics(t *testing.T) {
 	eventually(t, "counted", func() bool { return b.Stats().Dropped["panic"] == 2 })
 }
 
-// proxy passes connections on to Redis, and can stop passing what Redis says.
-type proxy struct {
-	net.Listener
-	muted atomic.Bool
-	wg    sync.WaitGroup
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newProxy(t *testing.T, target string) *proxy {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{Listener: l}
-	p.wg.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", target)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns = append(p.conns, in, out)
-			p.mu.Unlock()
-			p.wg.Go(func() { io.Copy(out, in); out.Close() })
-			p.wg.Go(func() { p.down(in, out); in.Close() })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			c.Close()
-		}
-		p.mu.Unlock()
-		p.wg.Wait()
-	})
-	return p
-}
-
-// down copies from Redis; while muted, what subscribers would hear is lost.
-func (p *proxy) down(to, from net.Conn) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if p.muted.Load() && slices.Contains(buf[:n], '*') {
-			continue
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
 // A node can be deaf while Redis takes everything from it. Its probe finds out, health says so,
 // and the connection is replaced.
 func TestBus_DeafConnectionIsReplaced(t *testing.T) {
 	s := redistest.Start(t)
-	p := newProxy(t, s.Addr)
-	client := redis.NewClient(&redis.Options{Addr: p.Addr().String()})
+	p := redistest.StartProxy(t, s.Addr)
+	client := redis.NewClient(&redis.Options{Addr: p.Addr})
 	defer client.Close()
 	b := start(t, s, "b", func(o *Options) { o.Client, o.ProbeInterval = client, 20*time.Millisecond })
 	b.enter("/x")
 	eventually(t, "healthy", b.Healthy)
-	p.muted.Store(true)
+	p.OnReply(func(_ *redistest.ProxyConn, data []byte) bool { return !bytes.Contains(data, []byte("*")) }) // what subscribers would hear
 	eventually(t, "not healthy", func() bool { return !b.Healthy() })
 	eventually(t, "given up", func() bool { return b.Stats().Timeouts > 0 })
-	p.muted.Store(false)
+	p.OnReply(nil)
 	eventually(t, "healthy again", func() bool { return b.Healthy() && b.Stats().Reconnects > 0 })
 	b.expect(start(t, s, "a"), "/x")
 }
