@@ -32,7 +32,8 @@ func emitCommand() *cobra.Command {
 nodes. Arguments are JSON; what is not JSON is taken for a string. Flags stand
 before the event. Only servers with clients in the namespace are counted.`,
 		Example: `  dynamicio emit --redis redis://localhost:6379 --namespace /chat news '"dinner is ready"'
-  dynamicio emit --redis redis://localhost:6379 --namespace /chat --host other.com --room kitchen menu '{"soup":true}' 2`,
+  dynamicio emit --redis redis://localhost:6379 --namespace /chat --host other.com \
+      --room kitchen menu '{"soup":true}' 2`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("emit needs the name of an event")

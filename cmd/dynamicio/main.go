@@ -43,9 +43,10 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
-	root.SetArgs(joinBools(root, args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	adoptDefaults(root)
+	root.SetArgs(joinBools(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
@@ -82,8 +83,8 @@ Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.`,
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", usageWidth)))
 	root.AddCommand(serveCommand(), demoCommand(), statusCommand(), emitCommand(), configCommand(), healthcheckCommand(), versionCommand())
-	adoptDefaults(root)
 	return root
 }
 
@@ -118,6 +119,7 @@ func wrongValue(name string, f *pflag.Flag, value string) error {
 
 // adoptDefaults gives the commands that cobra brings along the manners of ours:
 // a mistake in usage is an error. It also lets the shell complete what it can.
+// Some of them write to where root writes by now.
 func adoptDefaults(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
