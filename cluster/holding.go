@@ -21,7 +21,7 @@ func (m *Member) newHolding() (*holding, error) {
 	key, token := m.dir.LeaseKeys()
 	l, err := lease.New(m.client, lease.Options{
 		Key: key, TokenKey: token, Holder: m.dir.Node(), TTL: m.opts.LeaseTTL,
-		Wake: m.released, Logger: m.log,
+		Wake: m.released, Observe: m.dir.opts.Observer.leased, Logger: m.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/dynamicio/dynamicio/lease"
 )
 
 // Observer is told how long things take, for metrics. Functions that are nil are
 // not called; the others are called from several goroutines, in the way of what they
 // observe, and must be quick.
 type Observer struct {
-	// Command is told of each round trip of a session: the name of its script, one of
-	// [Commands], once for each script in it; and the error, if there was no answer.
+	// Command is told of each round trip to the directory and for the lease: the name,
+	// one of [Commands] (once for each script in it), and the error, if there was no answer.
 	Command func(name string, took time.Duration, err error)
 	// Joined is told how long the first client of a namespace on this node waited for
 	// the directory and for the bus.
@@ -27,13 +29,27 @@ type Observer struct {
 	Published func(took time.Duration)
 }
 
-// Commands are the names of the scripts that sessions send.
+// leaseCommand begins the names of what is done to the lease.
+const leaseCommand = "lease_"
+
+// Commands are the names that [Observer.Command] is told: of the scripts that sessions
+// send, and of what is done to the lease.
 func Commands() []string {
-	names := make([]string, len(scripts))
-	for i, s := range scripts {
-		names[i] = s.name
+	var names []string
+	for _, s := range scripts {
+		names = append(names, s.name)
+	}
+	for _, op := range lease.Operations() {
+		names = append(names, leaseCommand+op)
 	}
 	return names
+}
+
+// leased observes a call for the lease.
+func (o *Observer) leased(op string, took time.Duration, err error) {
+	if o.Command != nil {
+		o.Command(leaseCommand+op, took, err)
+	}
 }
 
 // command observes one round trip of calls, and why there was no answer.

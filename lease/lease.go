@@ -42,6 +42,10 @@ type Options struct {
 	// anyway. Without it Campaign subscribes over a connection of its own while it waits.
 	Wake <-chan struct{}
 
+	// Observe, if not nil, is told of each call to Redis: which of [Operations] it was,
+	// how long it took, and why there was no answer. It must be quick.
+	Observe func(op string, took time.Duration, err error)
+
 	// Logger receives campaigns that get no answer. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -85,11 +89,11 @@ func New(client redis.UniversalClient, o Options) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lease{
-		opts:   o,
-		client: client,
-		store:  &redisStore{client: client, key: o.Key, tokenKey: o.TokenKey, holder: o.Holder, ttl: o.TTL},
-	}, nil
+	var s store = &redisStore{client: client, key: o.Key, tokenKey: o.TokenKey, holder: o.Holder, ttl: o.TTL}
+	if o.Observe != nil {
+		s = observed{s, o.Observe}
+	}
+	return &Lease{opts: o, client: client, store: s}, nil
 }
 
 // Channel is where Redis announces a release; messages are empty.

@@ -267,6 +267,9 @@ func TestMetrics_Cluster(t *testing.T) {
 	waitFor(t, "one node holds the lease", func() bool { return a.scrape()["lease_held"]+b.scrape()["lease_held"] == 1 })
 	for _, s := range nodes {
 		got := s.scrape()
+		if n := got[`redis_command_duration_seconds_count{operation="lease_acquire"}`]; n < 1 {
+			t.Errorf("told of %v candidacies", n)
+		}
 		if held, token := got["lease_held"], got["lease_token"]; (held == 1) != (token > 1e15) {
 			t.Errorf("lease_held is %v with the token %v", held, token)
 		}
@@ -330,7 +333,7 @@ func TestMetrics_RedisAway(t *testing.T) {
 		return m["registered"] == 0 && m["ready"] == 0 && m["bus_connected"] == 0 && m["lease_held"] == 0 && m["lease_token"] == 0 &&
 			m["heartbeat_age_seconds"] > 1 && m["bus_probe_age_seconds"] > 1 &&
 			m[`redis_errors_total{operation="register"}`] > 0 && m[`redis_errors_total{operation="subscribe"}`] > 0 &&
-			m[`redis_errors_total{operation="publish"}`] > 0
+			m[`redis_errors_total{operation="publish"}`] > 0 && m[`redis_errors_total{operation="lease_renew"}`] > 0
 	})
 	redis.Restart()
 	waitFor(t, "that it is back shows, too", func() bool {
