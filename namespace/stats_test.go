@@ -1,0 +1,55 @@
+package namespace
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+// What is counted agrees with what is there, and makes sense at any moment on the way.
+func TestStats_AgreeWithWhatIsThere(t *testing.T) {
+	r := newRegistry(t, Options{Retirement: time.Millisecond})
+	r.Setup("*", accept)
+	stop := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if s := r.Stats(); s.Namespaces < 1 || s.Occupied < 0 || s.Occupied > s.Namespaces || s.Sockets < 0 {
+				t.Errorf("%d namespaces, %d of them occupied, %d sockets", s.Namespaces, s.Occupied, s.Sockets)
+				return
+			}
+		}
+	})
+	for range 50 {
+		p := newPeer(t, r, dial{})
+		for i := range 4 {
+			p.join(fmt.Sprintf("/%d", i*5+rand.IntN(5)))
+		}
+		switch rand.IntN(3) {
+		case 0:
+			p.close()
+		case 1:
+			p.leave(p.conn.client.Sockets()[0].Namespace().Name())
+		}
+	}
+	eventually(t, "the counters stand at what is there", func() bool {
+		s, occupied, sockets, all := r.Stats(), 0, 0, r.Namespaces()
+		for _, ns := range all {
+			n := ns.SocketCount()
+			sockets += n
+			if n > 0 {
+				occupied++
+			}
+		}
+		return s.Namespaces == int64(len(all)) && s.Occupied == int64(occupied) && s.Sockets == int64(sockets) && sockets > 0
+	})
+	close(stop)
+	looking.Wait()
+}
