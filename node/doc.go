@@ -1,5 +1,5 @@
 // Package node puts a dynamicio server together: Engine.IO transports, the
-// namespaces, virtual hosts, the status page and the health checks, on one
+// namespaces, virtual hosts, the status page, metrics and health checks, on one
 // [http.Handler].
 //
 // A [Server] is made with [New]. It serves as soon as it gets requests:

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -452,19 +451,23 @@ func TestMetrics_WhereTheyAre(t *testing.T) {
 	}
 }
 
-// BenchmarkScrape is one scrape of a node with 1,000 clients.
+// BenchmarkScrape is one scrape of a node with so many clients.
 func BenchmarkScrape(b *testing.B) {
-	s := start(b, node.Options{})
-	s.SetupNamespace("*", accept)
-	for i := range 1000 {
-		s.connect(how{query: url.Values{"n": {strconv.Itoa(i)}}}).join(fmt.Sprint("/", i%100))
-	}
-	h, r := s.MetricsHandler(), httptest.NewRequest(http.MethodGet, "/metrics", nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		w := httptest.NewRecorder()
-		if h.ServeHTTP(w, r); w.Code != http.StatusOK {
-			b.Fatal(w.Code, w.Body)
-		}
+	for _, clients := range []int{0, 1000, 5000} {
+		b.Run(fmt.Sprint(clients), func(b *testing.B) {
+			s := start(b, node.Options{})
+			s.SetupNamespace("*", accept)
+			for i := range clients {
+				s.connect(how{}).join(fmt.Sprint("/", i%100))
+			}
+			h, r := s.MetricsHandler(), httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+					b.Fatal(w.Code, w.Body)
+				}
+			}
+		})
 	}
 }
