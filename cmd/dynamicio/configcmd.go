@@ -24,8 +24,8 @@ clients may do in which namespaces, and "hosts", the aliases of virtual hosts.
 "dynamicio config default" explains them all.
 
 Flags beat the environment, the environment beats the file. SIGHUP makes a
-running node read the rules and aliases anew; other changes need a restart. A
-file with an error changes nothing.`,
+running node read the rules, the aliases and the retirement time anew; other
+changes need a restart, and are logged. A file with an error changes nothing.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("config needs check, default or show")

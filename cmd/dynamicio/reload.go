@@ -38,7 +38,7 @@ func (r *reloader) start() (stop func()) {
 	}
 }
 
-// reload makes the rules and the aliases of the file hold, if there is nothing
+// reload makes the rules, the aliases and the retirement time of the file hold, if there is nothing
 // wrong in all of it; otherwise nothing changes.
 func (r *reloader) reload() {
 	next, err := loadSettings(r.given)
@@ -49,7 +49,8 @@ func (r *reloader) reload() {
 	r.guard.Replace(next.rules())
 	var waiting []string
 	next.flags.VisitAll(func(f *pflag.Flag) {
-		if f.Value.String() != r.running.flags.Lookup(f.Name).Value.String() {
+		// The retirement time is part of the rules.
+		if f.Name != "retirement" && f.Value.String() != r.running.flags.Lookup(f.Name).Value.String() {
 			waiting = append(waiting, f.Name)
 		}
 	})

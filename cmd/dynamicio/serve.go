@@ -55,7 +55,7 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	}
 	var guard *rules.Guard
 	if s.file != nil {
-		guard = rules.NewGuard(s.rules(), o.Retirement)
+		guard = rules.NewGuard(s.rules())
 		o.MapHost = guard.Host
 	}
 	srv, err := node.New(o)

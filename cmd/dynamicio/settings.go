@@ -165,8 +165,12 @@ func verifyCluster(o node.Options) error {
 	return errors.Join(err, client.Close())
 }
 
-// rules are those of the file.
-func (s *settings) rules() *rules.Set { return &s.file.Rules }
+// rules are those of the file, with the retirement time from wherever it is.
+func (s *settings) rules() *rules.Set {
+	set := s.file.Rules
+	set.Retirement = s.options.Retirement
+	return &set
+}
 
 var flagInText = regexp.MustCompile(`--[a-z][a-z0-9-]*`)
 

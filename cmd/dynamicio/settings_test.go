@@ -204,7 +204,7 @@ func TestReloader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reg.Close(t.Context())
-	guard := rules.NewGuard(s.rules(), s.options.Retirement)
+	guard := rules.NewGuard(s.rules())
 	guard.Setup(reg)
 	var log bytes.Buffer
 	r := &reloader{given: flags, running: s, guard: guard, log: slog.New(slog.NewTextHandler(&log, nil))}
@@ -220,10 +220,13 @@ func TestReloader(t *testing.T) {
 	if got := guard.Host("c.example"); got != "a.example" {
 		t.Errorf("c.example is %s", got)
 	}
+	if got := reg.Lookup("/").Retirement(); got != namespace.Never {
+		t.Errorf("the permanent namespace is retired after %v", got)
+	}
 	if got := guard.Host("b.example"); got != "b.example" {
 		t.Errorf("b.example is still %s", got)
 	}
-	if !strings.Contains(said, `keys="[listen retirement]"`) || !strings.Contains(said, "rules=1 aliases=1") || strings.Contains(said, "log-level") {
+	if !strings.Contains(said, `keys=[listen]`) || !strings.Contains(said, "rules=1 aliases=1") || strings.Contains(said, "log-level") {
 		t.Errorf("the log says %s", said)
 	}
 	for _, bad := range []string{"hosts: {a.example: d.example}\nlisten: 5", "hosts: {a.example: d.example}\nwhat: 1", "\t", "namespaces: [{match: '*'}, {match: /x}]"} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/dynamicio/dynamicio/namespace"
 )
@@ -12,17 +11,15 @@ import (
 // Guard sets up the namespaces of a node so that clients can do what a [Set]
 // allows. Its methods are safe for concurrent use, once Setup has returned.
 type Guard struct {
-	reg        *namespace.Registry // given by Setup
-	set        atomic.Pointer[Set] // nil: no rules, for good
-	retirement time.Duration       // where a rule has none
+	reg *namespace.Registry // given by Setup
+	set atomic.Pointer[Set] // nil: no rules, for good
 
 	replacing sync.Mutex // held by Replace, so that of two the later one wins everywhere
 }
 
-// NewGuard returns a guard of the rules in a set. retirement is that of a
-// namespace whose rule has none.
-func NewGuard(set *Set, retirement time.Duration) *Guard {
-	g := &Guard{retirement: retirement}
+// NewGuard returns a guard of the rules in a set.
+func NewGuard(set *Set) *Guard {
+	g := new(Guard)
 	g.set.Store(set)
 	return g
 }
@@ -60,7 +57,7 @@ func (g *Guard) setRetirement(ns *namespace.Namespace, set *Set) {
 	if rule == nil {
 		return
 	}
-	d := g.retirement
+	d := set.Retirement
 	if rule.Retirement != nil {
 		d = *rule.Retirement
 	}

@@ -260,10 +260,10 @@ func TestGuard_ReplaceRetirement(t *testing.T) {
 		}{
 			{time.Hour, time.Second, time.Second},
 			{namespace.Never, time.Second, time.Second},
-			{time.Second, 0, 10 * time.Second}, // the node's own
+			{time.Second, 0, 10 * time.Second}, // the set's own
 		} {
 			rule := func(d time.Duration) *Set {
-				return &Set{Rules: []*Rule{everywhere(func(r *Rule) {
+				return &Set{Retirement: 10 * time.Second, Rules: []*Rule{everywhere(func(r *Rule) {
 					if d > 0 {
 						r.Retirement = &d
 					}

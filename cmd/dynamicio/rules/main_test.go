@@ -139,7 +139,7 @@ func guarded(t testing.TB, set *Set) (*namespace.Registry, *Guard) {
 			t.Error(err)
 		}
 	})
-	g := NewGuard(set, 10*time.Second)
+	g := NewGuard(set)
 	g.Setup(reg)
 	return reg, g
 }

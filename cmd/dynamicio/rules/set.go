@@ -10,13 +10,15 @@ import (
 	"github.com/dynamicio/dynamicio/namespace"
 )
 
-// Set is what a configuration says about namespaces. Its zero value allows
-// everything, on every host. It must not be changed once it is used.
+// Set is what a configuration says about namespaces. Without any rules it
+// allows everything, on every host. It must not be changed once it is used.
 type Set struct {
 	// Rules are tried from the first to the last; the first that matches a
 	// namespace decides. Where there are rules, a namespace that none of them
 	// matches is refused; with no rules at all, everything is allowed.
 	Rules []*Rule
+	// Retirement is how long a namespace stays empty whose rule does not say it.
+	Retirement time.Duration
 	// Hosts says which hosts are other names of one.
 	Hosts Hosts
 }
@@ -33,7 +35,7 @@ type Rule struct {
 	// Refuse keeps everybody out; nothing else counts then.
 	Refuse bool
 	// Retirement is how long the namespace stays empty before it is retired;
-	// [namespace.Never] for good, nil for the node's default.
+	// [namespace.Never] for good, nil for that of the set.
 	Retirement *time.Duration
 	// Connect says what a client must present; nil: nothing.
 	Connect *Connect

@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// rulesFile is the configuration of config-rules.mjs.
+const rulesFile = `
+host: main.example
+host-port: drop
+hosts:
+  tenant.example: [www.tenant.example, "*.tenant.example"]
+namespaces:
+  - match: /closed
+    refuse: true
+  - match: /^\/verbs\/echo-/
+    allow: [echo]
+  - match: /^\/verbs\/broadcast-/
+    allow: [broadcast]
+  - match: /^\/verbs\/to-/
+    allow: [to]
+  - match: /^\/verbs\/join-/
+    allow: [join]
+  - match: /^\/verbs\/leave-/
+    allow: {leave: true}
+  - match: /^\/rooms-/
+    connect: {jwt: {secret-file: key, issuer: login, audience: chat, require: {role: [member]}}}
+    allow:
+      join: [lobby, "/^game-[0-9]+$/", "user-{sub}"]
+      to: ["/^user-/"]
+  - match: /^\/token-/
+    connect: {tokens: [first token, second token]}
+  - match: /^\/three-/
+    limits: {sockets: 3}
+  - match: /^\/limits-/
+    limits: {rooms: 2, events-per-second: 0.001, events-burst: 5, event-bytes: 100}
+  - match: /^\/tenant-/
+    host: tenant.example
+    retirement: 1s
+  - match: /^\/any-/
+`
+
+// configDir writes files and returns their folder.
+func configDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestConfig_RulesHold(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"polling", "websocket"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			dir := configDir(t, map[string]string{"f.yaml": rulesFile, "key": "0123456789abcdef0123456789abcdef\n"})
+			s := startServer(t, "--config", filepath.Join(dir, "f.yaml"))
+			runScript(t, "config-rules.mjs", nil, "--url", s.url(), "--transport", transport)
+			if strings.Contains(s.log.String(), "first token") || strings.Contains(s.log.String(), "0123456789abcdef") {
+				t.Error("a secret is in the log")
+			}
+		})
+	}
+}
+
+// SIGHUP changes what clients may do while they stay; a file with an error changes nothing.
+func TestConfig_Reload(t *testing.T) {
+	t.Parallel()
+	dir := configDir(t, map[string]string{"f.yaml": "retirement: 1h\n"})
+	name := filepath.Join(dir, "f.yaml")
+	s := startServer(t, "--config", name, "--public-status")
+	can := asks{"hangup": func(args []json.RawMessage) {
+		var text, awaited string
+		if err := errors.Join(json.Unmarshal(args[0], &text), json.Unmarshal(args[1], &awaited)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := strings.Count(s.log.String(), awaited)
+		s.signal(syscall.SIGHUP)
+		for deadline := time.Now().Add(patience); strings.Count(s.log.String(), awaited) == before; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the log does not say %q", awaited)
+			}
+		}
+	}}
+	runScript(t, "config-reload.mjs", can, "--url", s.url(), "--transport", "websocket")
+	if !strings.Contains(s.log.String(), `f.yaml:2: namespaces[0].match is \"x\"`) {
+		t.Error("the log does not tell the line and the key of the error")
+	}
+	if !strings.Contains(s.log.String(), `"keys":["path"]`) {
+		t.Error("the log does not tell which change needs a restart")
+	}
+}
+
+// Flags beat the environment, the environment beats the file.
+func TestConfig_Precedence(t *testing.T) {
+	dir := configDir(t, map[string]string{"f.yaml": "path: /file\nping-interval: 7s\nping-timeout: 6s\nmax-payload: 1234\nlisten: nonsense\n"})
+	t.Setenv("DYNAMICIO_CONFIG", filepath.Join(dir, "f.yaml"))
+	t.Setenv("DYNAMICIO_PING_INTERVAL", "8s")
+	t.Setenv("DYNAMICIO_PING_TIMEOUT", "5s")
+	s := startServer(t, "--ping-timeout", "4s")
+	resp, err := http.Get(s.url() + "/file/?EIO=4&transport=polling")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hello struct{ PingInterval, PingTimeout, MaxPayload int }
+	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("0")), &hello); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	if hello.PingTimeout != 4000 || hello.PingInterval != 8000 || hello.MaxPayload != 1234 {
+		t.Errorf("%+v, want the timeout of the flag, the interval of the environment, the payload of the file", hello)
+	}
+}
+
+// A file with an error keeps the node from starting, with one line and status 2.
+func TestConfig_WrongFile(t *testing.T) {
+	t.Parallel()
+	bin, err := dynamicio()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := configDir(t, map[string]string{"f.yaml": "listen: 127.0.0.1:0\nnamespaces:\n  - match: /x\n    retirement: 10\n"})
+	cmd := exec.CommandContext(t.Context(), bin, "serve", "--config", "f.yaml")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	want := "dynamicio: f.yaml:4: namespaces[0].retirement is \"10\", want a duration such as \"10s\"\n"
+	if cmd.ProcessState.ExitCode() != 2 || string(out) != want {
+		t.Errorf("%v, %q, want status 2 and %q", err, out, want)
+	}
+}
