@@ -171,11 +171,14 @@ func serveDefault(t *testing.T, flag string) string {
 	if err != nil {
 		t.Fatalf("serve --help: %v\n%s", err, help)
 	}
-	m := regexp.MustCompile(`(?m)^\s+` + flag + `\b.*\(default ([^)]+)\)$`).FindSubmatch(help)
+	// A description may go on in the lines that follow, up to the next flag.
+	_, text, _ := strings.Cut(strings.Join(strings.Fields(string(help)), " "), " "+flag+" ")
+	text, _, _ = strings.Cut(text, " --")
+	m := regexp.MustCompile(`\(default "?([^)"]+)"?\)`).FindStringSubmatch(text)
 	if m == nil {
 		t.Fatalf("serve --help states no default of %s:\n%s", flag, help)
 	}
-	return string(m[1])
+	return m[1]
 }
 
 func serveDuration(t *testing.T, flag string) time.Duration {
