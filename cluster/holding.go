@@ -56,7 +56,6 @@ func (h *holding) run() {
 		m.log.Info("holding the lease", "node", m.dir.Node(), "token", held.Token())
 		m.held.Store(held)
 		why := h.decide(held)
-		m.held.Store(nil)
 		// Its own time: the others should not wait for the TTL when this node stops.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		_ = held.Release(ctx)

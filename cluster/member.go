@@ -53,7 +53,7 @@ type Member struct {
 	log    *slog.Logger
 	local  namespace.Local // set by Start
 	hold   *holding
-	held   atomic.Pointer[lease.Held] // set by hold while there is one
+	held   atomic.Pointer[lease.Held] // the one held last, by hold
 
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
