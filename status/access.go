@@ -106,6 +106,22 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, life time.Durat
 	http.SetCookie(w, c)
 }
 
+// enter takes the token out of the address with which a browser came, where it
+// would stay in the history and in logs.
+func (h *Handler) enter(w http.ResponseWriter, r *http.Request, back string) {
+	if h.opts.Token != "" {
+		h.signIn(w, r, cookieLife)
+	}
+	if r.Header.Get("Sec-Fetch-Site") != "cross-site" {
+		h.back(w, back, "")
+		return
+	}
+	// From a link on another site, a browser would follow a redirect without the
+	// new cookie. A page of ours that leads on is a start of its own.
+	w.Header().Set("Refresh", "0; url="+pageAt(h.base, back))
+	h.said(writePlain(w, http.StatusOK, plainView{Title: "Signed in", BackLink: pageAt(h.base, back)}))
+}
+
 // guarded lets those in who may see the status. Where nobody may, there is
 // nothing to see.
 func (h *Handler) guarded(next func(http.ResponseWriter, *http.Request, access)) http.HandlerFunc {
@@ -161,20 +177,18 @@ func backOf(q url.Values) string {
 	return keep.Encode()
 }
 
+// cleanBack is backOf for parameters that a form or a link has carried along.
+func cleanBack(query string) string {
+	q, _ := url.ParseQuery(query) // what it could read counts
+	return backOf(q)
+}
+
 // back sends the browser to the page, with parameters as backOf gives them.
-func (h *Handler) back(w http.ResponseWriter, query string, notice string) {
-	q, err := url.ParseQuery(query)
-	if err != nil {
-		q = nil
-	}
-	if query = backOf(q); notice != "" {
+func (h *Handler) back(w http.ResponseWriter, query, notice string) {
+	if notice != "" {
 		query = strings.TrimPrefix(query+"&notice="+notice, "&")
 	}
-	to := h.base + "/status"
-	if query != "" {
-		to += "?" + query
-	}
-	w.Header().Set("Location", to)
+	w.Header().Set("Location", pageAt(h.base, query))
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.WriteHeader(http.StatusSeeOther)
@@ -198,11 +212,11 @@ func (h *Handler) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	}
 	if !h.isToken(form.Get("token")) {
 		h.log.Warn("status: a wrong token", "address", r.RemoteAddr)
-		h.askToken(w, http.StatusUnauthorized, "This is not the token.", form.Get("back"))
+		h.askToken(w, http.StatusUnauthorized, "This is not the token.", cleanBack(form.Get("back")))
 		return
 	}
 	h.signIn(w, r, cookieLife)
-	h.back(w, form.Get("back"), "")
+	h.back(w, cleanBack(form.Get("back")), "")
 }
 
 func (h *Handler) serveSignOut(w http.ResponseWriter, r *http.Request) {

@@ -1,9 +1,9 @@
 package status
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 )
@@ -60,11 +60,16 @@ func (h *Handler) serveActions(w http.ResponseWriter, r *http.Request, a access)
 		return
 	}
 	if !post {
-		h.confirm(w, viewer{Query: Query{Host: host}, base: h.base}, o, backOf(form))
+		h.confirm(w, viewer{Query: Query{Host: host}, base: h.base}, o, cleanBack(form.Get("back")))
 		return
 	}
 	err := h.carryOut(r, o)
-	h.log.Info("status: action", "address", r.RemoteAddr, "host", host, "action", o.action, "namespace", o.namespace, "id", o.id, "error", err)
+	level, outcome := slog.LevelInfo, "done"
+	if err != nil {
+		level, outcome = slog.LevelWarn, err.Error()
+	}
+	h.log.Log(r.Context(), level, "status: an action", "address", r.RemoteAddr, "host", host,
+		"action", o.action, "namespace", o.namespace, "id", o.id, "outcome", outcome)
 	switch {
 	case err == nil:
 		h.answer(w, r, http.StatusAccepted, notices[o.action], form)
@@ -105,18 +110,18 @@ func (h *Handler) confirm(w http.ResponseWriter, v viewer, o order, back string)
 	if o.action == actionDisconnect {
 		view.Ask, view.Do = "Disconnect a socket of", "Disconnect"
 	}
-	h.said(writePlain(w, http.StatusOK, plainView{Title: "Is this meant?", Confirm: &view, Back: back, BackLink: h.page(back)}))
+	h.said(writePlain(w, http.StatusOK, plainView{Title: "Is this meant?", Confirm: &view, Back: back, BackLink: pageAt(h.base, back)}))
 }
 
 // answer says what became of an order: to the page's script and to programs in
 // JSON, to a browser with the page or with one that says why not.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, code int, text string, form url.Values) {
-	back := cmp.Or(form.Get("back"), backOf(nil))
+	back := cleanBack(form.Get("back"))
 	switch {
 	case isBrowser(r) && code == http.StatusAccepted:
 		h.back(w, back, form.Get("action"))
 	case isBrowser(r):
-		h.said(writePlain(w, code, plainView{Title: "Not done", Text: text, BackLink: h.page(back)}))
+		h.said(writePlain(w, code, plainView{Title: "Not done", Text: text, BackLink: pageAt(h.base, back)}))
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")

@@ -16,6 +16,7 @@ import (
 // fakeSource is a Source whose report the test writes.
 type fakeSource struct {
 	mu       sync.Mutex // guards the rest
+	began    time.Time
 	report   Report
 	queries  []Query
 	actions  []string
@@ -36,6 +37,12 @@ func (s *fakeSource) Collect(ctx context.Context, q Query) *Report {
 	r := s.report
 	if r.Time.IsZero() {
 		r.Time = time.Now()
+		if s.began.IsZero() {
+			s.began = r.Time
+		}
+		// The lease is held on, and not renewed.
+		r.Lease.HeldMS += r.Time.Sub(s.began).Milliseconds()
+		r.Lease.TTLMS -= r.Time.Sub(s.began).Milliseconds()
 	}
 	r.Namespaces = nil
 	for _, n := range s.report.Namespaces {

@@ -91,22 +91,10 @@ func (h *Handler) asked(next func(http.ResponseWriter, *http.Request, viewer)) f
 	}
 }
 
-// page is the address of the page with parameters as backOf gives them.
-func (h *Handler) page(query string) string {
-	if query == "" {
-		return h.base + "/status"
-	}
-	return h.base + "/status?" + query
-}
-
 func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, v viewer) {
 	params := r.URL.Query()
 	if params.Has("token") && isBrowser(r) {
-		// An address with the token in it would stay in the history, and in logs.
-		if h.opts.Token != "" {
-			h.signIn(w, r, cookieLife)
-		}
-		h.back(w, backOf(params), "")
+		h.enter(w, r, backOf(params))
 		return
 	}
 	report, _ := collectPage(r.Context(), h.src, v, false)

@@ -32,8 +32,8 @@ type viewer struct {
 	mayAct bool
 }
 
-// link is the address of a page: the viewer's own, but for what change does to the parameters.
-func (v viewer) link(change func(url.Values)) string {
+// params are the parameters of the viewer's own page.
+func (v viewer) params() url.Values {
 	p := url.Values{}
 	for name, value := range map[string]string{"after": v.After, "q": v.Search, "namespace": v.Namespace} {
 		if value != "" {
@@ -43,15 +43,22 @@ func (v viewer) link(change func(url.Values)) string {
 	if v.Limit != pageLimit {
 		p.Set("limit", strconv.Itoa(v.Limit))
 	}
-	change(p)
-	return v.base + "/status" + withQuery(p)
+	return p
 }
 
-func withQuery(p url.Values) string {
-	if len(p) == 0 {
-		return ""
+// link is the address of a page: the viewer's own, but for what change does to the parameters.
+func (v viewer) link(change func(url.Values)) string {
+	p := v.params()
+	change(p)
+	return pageAt(v.base, p.Encode())
+}
+
+// pageAt is the address of the page with these parameters.
+func pageAt(base, query string) string {
+	if query == "" {
+		return base + "/status"
 	}
-	return "?" + p.Encode()
+	return base + "/status?" + query
 }
 
 func (v viewer) open(full string) string {
@@ -66,6 +73,9 @@ func (v viewer) act(action, full, id string) string {
 	p := url.Values{"action": {action}, "namespace": {full}}
 	if id != "" {
 		p.Set("id", id)
+	}
+	if back := v.params().Encode(); back != "" {
+		p.Set("back", back)
 	}
 	return v.base + "/status/actions?" + p.Encode()
 }
