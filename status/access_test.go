@@ -14,13 +14,13 @@ import (
 const token = "s3cret-token"
 
 // guardedBy makes a handler with a token; actions are allowed.
-func guardedBy(t *testing.T, src Source, public bool) *Handler {
+func guardedBy(t testing.TB, src Source, public bool) *Handler {
 	t.Helper()
 	return newTestHandler(t, src, func(o *Options) { o.Public, o.Token, o.Actions = public, token, true })
 }
 
 // signedIn returns the header of a browser that has presented the token.
-func signedIn(t *testing.T, h http.Handler) string {
+func signedIn(t testing.TB, h http.Handler) string {
 	t.Helper()
 	w := serve(h, request("POST", "/socket.io/status/signin", "token="+token))
 	if w.Code != http.StatusSeeOther || len(w.Result().Cookies()) != 1 {

@@ -119,7 +119,7 @@ func space(full string, sockets int) Namespace {
 	return n
 }
 
-func newTestHandler(t *testing.T, src Source, change func(*Options)) *Handler {
+func newTestHandler(t testing.TB, src Source, change func(*Options)) *Handler {
 	t.Helper()
 	o := Options{
 		Path: "/socket.io", Public: true, Logger: slog.New(slog.DiscardHandler),
@@ -175,7 +175,7 @@ func get(t *testing.T, h http.Handler, path string, headers ...string) string {
 }
 
 // plainText reads a body, which may be compressed.
-func plainText(t *testing.T, res *http.Response) string {
+func plainText(t testing.TB, res *http.Response) string {
 	t.Helper()
 	body := io.Reader(res.Body)
 	if res.Header.Get("Content-Encoding") == "gzip" {
