@@ -315,6 +315,9 @@ func TestMetrics_Cluster(t *testing.T) {
 			x["namespaces_retired_total"] == 1 && y["namespaces_retired_total"] == 1 &&
 			x["leave_duration_seconds_count"] == 1 && y["leave_duration_seconds_count"] == 1
 	})
+	if late := a.scrape()["retirement_lateness_seconds_sum"] + b.scrape()["retirement_lateness_seconds_sum"]; late <= 0 || late > patience.Seconds() {
+		t.Errorf("it was retired %v s after its time", late)
+	}
 	for name, v := range a.scrape() {
 		if strings.HasPrefix(name, "redis_errors_total") && v != 0 {
 			t.Errorf("%s is %v with a Redis that was there", name, v)
