@@ -232,8 +232,16 @@ func (b Broadcast) command(kind Kind, rooms []string, closeConnection bool) erro
 
 // carryOut does to the addressed sockets of this node what a message says.
 func (ns *Namespace) carryOut(m *Message, join func(s *Socket, rooms ...string) error) error {
+	addressed := ns.addressed(m.Rooms, m.Except)
+	if m.Kind == KindDisconnect && len(m.Rooms) == 1 && len(m.Except) == 0 {
+		// A socket's id means that socket alone, though it has left its own room, or
+		// others have joined one of that name: clients could escape otherwise.
+		if s := ns.Socket(m.Rooms[0]); s != nil {
+			addressed = []*Socket{s}
+		}
+	}
 	var failed error
-	for _, s := range ns.addressed(m.Rooms, m.Except) {
+	for _, s := range addressed {
 		switch m.Kind {
 		case KindJoin:
 			if err := join(s, m.To...); err != nil && s.Connected() {

@@ -21,7 +21,7 @@ var (
 // Snapshot describes all namespaces that are live on this node, in no order.
 // The registry's lock, which connects and other nodes' messages wait for, is
 // held for a copy of the pointers and then once for each, never for all: 10,000
-// pointers take 0.2 ms.
+// pointers take 0.1 to 0.2 ms.
 func (r *Registry) Snapshot() []Info {
 	r.mu.Lock()
 	all := make([]*Namespace, 0, len(r.live))
