@@ -1,4 +1,4 @@
-# make test      everything that CI checks; installs what is missing first (redis-server, Node.js, npm packages, haproxy, prometheus)
+# make test      everything that CI checks; installs what is missing first (redis-server, Node.js, npm packages, haproxy, nginx, prometheus)
 # make check     the quick part of it: format, vet, staticcheck
 # make bench     the benchmarks
 # make fuzz      each fuzz target for FUZZTIME (10s)
@@ -43,6 +43,7 @@ tools:
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || missing="$$missing haproxy"; \
+	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing$$missing"; \
