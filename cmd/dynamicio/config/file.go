@@ -117,8 +117,8 @@ func (f *File) fields(r *reader, flags *pflag.FlagSet) []field {
 
 func (f *File) namespacesField(r *reader) field {
 	return field{key: "namespaces", list: true, fields: newRuleReader(r).fields(), help: `Rules for namespaces, tried from the first to the last; the first that matches decides. With
-rules, a namespace that none matches is refused; without any, every namespace is there and
-everything is allowed. SIGHUP makes a node read its rules, its hosts and the retirement anew,
+rules, a namespace that none matches is refused, "/" too; without any, every namespace is there
+and everything is allowed. SIGHUP makes a node read its rules, its hosts and the retirement anew,
 and drops nobody: a client that is inside and would not be let in any more stays.`,
 		read: func(path string, n *yaml.Node) {
 			v, ok := r.resolve(path, n)

@@ -68,7 +68,8 @@ or /a regular expression/, which matches anywhere unless it has ^ and $`},
 host, or /a regular expression/`},
 		{key: "refuse", sample: "false", read: r.boolean(&rule.Refuse), help: "true keeps everybody out"},
 		{key: "retirement", sample: "30s", read: r.retirement, help: "how long it stays empty before it is retired, or never (default: the retirement above)"},
-		{key: "connect", read: r.connect, fields: r.login.fields(), help: "what a client must present, as auth: {token: ...}; a token of the list or a JWT (default: nothing)"},
+		{key: "connect", read: r.connect, fields: r.login.fields(), help: `what a client must present, as auth: {token: ...}; a token of the list or a JWT (default: nothing).
+Clients of Socket.IO v2 can present nothing`},
 		{key: "allow", read: r.allow, fields: r.allowFields(), help: `what a client may do, as here or as a list such as [echo, join]; what is not there is not
 allowed (default: everything). Rooms are exact names, "*", /regular expressions/, or
 names such as user-{sub}, where {sub} is that claim of the client's JWT`},

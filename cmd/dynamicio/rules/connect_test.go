@@ -106,6 +106,7 @@ func TestConnect_JWT(t *testing.T) {
 		{"another audience", jwt.SigningMethodHS256, secretKey, with("aud", "mail"), errTokenInvalid},
 		{"no audience", jwt.SigningMethodHS256, secretKey, with("aud", nil), errTokenInvalid},
 		{"another role", jwt.SigningMethodHS256, secretKey, with("role", "guest"), errTokenInvalid},
+		{"too long", jwt.SigningMethodHS256, secretKey, with("long", strings.Repeat("x", maxToken)), errTokenInvalid},
 		{"no role", jwt.SigningMethodHS256, secretKey, with("role", nil), errTokenInvalid},
 		{"no team", jwt.SigningMethodHS256, secretKey, with("team", nil), errTokenInvalid},
 		{"an empty list of teams", jwt.SigningMethodHS256, secretKey, with("team", []string{}), errTokenInvalid},

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -139,6 +140,7 @@ func guarded(t testing.TB, set *Set) (*namespace.Registry, *Guard) {
 			t.Error(err)
 		}
 	})
+	set.Retirement = cmp.Or(set.Retirement, 10*time.Second)
 	g := NewGuard(set)
 	g.Setup(reg)
 	return reg, g
