@@ -1,0 +1,243 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dynamicio/dynamicio/cluster"
+	"github.com/dynamicio/dynamicio/lease"
+	"github.com/dynamicio/dynamicio/namespace"
+)
+
+// fakeNode is a node with its cluster. Its zero value is empty.
+type fakeNode struct {
+	infos   []namespace.Info
+	clients map[string][]Client
+	dismiss error
+
+	overview cluster.Overview
+	states   []cluster.NamespaceState
+	due      []cluster.Due
+	tally    cluster.Tally
+	away     error // of every question to Redis
+	asked    func(*namespace.Message, func(namespace.Answer)) error
+	prefixes []string // that were asked for
+}
+
+func (f *fakeNode) Self() Node                            { return Node{ID: "a", Started: time.Now().Add(-time.Minute)} }
+func (f *fakeNode) Namespaces() []namespace.Info          { return f.infos }
+func (f *fakeNode) Clients(name string) []Client          { return slices.Clone(f.clients[name]) }
+func (f *fakeNode) Disconnect(name, id string) error      { return errors.New(name + " " + id) }
+func (f *fakeNode) Dismiss(context.Context, string) error { return f.dismiss }
+func (f *fakeNode) Permanent() (permanent []namespace.Info) {
+	return slices.DeleteFunc(slices.Clone(f.infos), func(i namespace.Info) bool { return !i.Permanent })
+}
+
+func (f *fakeNode) Overview(context.Context) (cluster.Overview, error) { return f.overview, f.away }
+
+// fakeDirectory is the same node as Redis knows it.
+type fakeDirectory struct{ *fakeNode }
+
+func (f fakeDirectory) Namespaces(_ context.Context, q cluster.PageQuery) (cluster.Page, error) {
+	f.prefixes = append(f.prefixes, q.Prefix)
+	return cluster.Page{Namespaces: f.states}, f.away
+}
+
+func (f fakeDirectory) Namespace(_ context.Context, name string) (cluster.NamespaceState, bool, error) {
+	for _, s := range f.states {
+		if s.FullName == name {
+			return s, true, f.away
+		}
+	}
+	return cluster.NamespaceState{}, false, f.away
+}
+
+func (f fakeDirectory) Expiring(_ context.Context, prefix string, _ int) ([]cluster.Due, error) {
+	f.prefixes = append(f.prefixes, prefix)
+	return f.due, f.away
+}
+
+func (f fakeDirectory) Tally(_ context.Context, prefix string) (cluster.Tally, error) {
+	f.prefixes = append(f.prefixes, prefix)
+	return f.tally, f.away
+}
+
+func (f *fakeNode) collector(alone bool) *Collector {
+	o := CollectorOptions{Cluster: "c", Node: "a", LeaseTTL: time.Second, Local: f, Recent: new(Recent)}
+	o.Recent.Add("//a.com/old", 3)
+	o.Recent.Add("/old", 4)
+	if !alone {
+		o.Directory = fakeDirectory{f}
+		o.Ask = func(_ context.Context, m *namespace.Message, each func(namespace.Answer)) error {
+			return f.asked(m, each)
+		}
+	}
+	return NewCollector(o)
+}
+
+// wellNode is a cluster in which nothing is wrong.
+func wellNode() *fakeNode {
+	now := time.Now()
+	return &fakeNode{overview: cluster.Overview{
+		Time: now, Era: 1, Namespaces: 2, Due: 1,
+		Lease: lease.Info{Holder: "a", Token: uint64(now.Add(-90 * time.Second).UnixMicro()), TTL: time.Second},
+		Nodes: []cluster.NodeState{
+			{ID: "a", TTL: 10 * time.Second, HeartbeatAge: time.Second, Namespaces: 1, Trend: "5000 1,2,3", Counters: map[string]int64{
+				"sockets": 2, "events_milli": 1500, "deliveries_milli": 2500, "slow_closed": 4}},
+			{ID: "b", TTL: 10 * time.Second, Namespaces: 1, Trend: "no trend", Draining: true, Counters: map[string]int64{"sockets": 3, "slow_closed": 1}},
+		},
+	}}
+}
+
+func TestCollector_SumsUpTheNodes(t *testing.T) {
+	rep := wellNode().collector(false).Collect(t.Context(), Query{Trend: true})
+	want := Totals{Nodes: 2, Namespaces: 2, Sockets: 5, Empty: 1, EventsPerSecond: 1.5, DeliveriesPerSecond: 2.5, SlowClosed: 5}
+	if rep.Totals != want {
+		t.Errorf("totals %+v, want %+v", rep.Totals, want)
+	}
+	if a, b := rep.Nodes[0], rep.Nodes[1]; a.Trend == nil || a.Trend.Deliveries[0] != 3 || b.Trend != nil {
+		t.Errorf("trends %+v, %+v", a.Trend, b.Trend)
+	}
+	if rep.Lease.HeldMS != 90_000 || len(rep.Retired) != 2 || rep.Retired[0].Epoch != 4 {
+		t.Errorf("lease %+v, retired %+v", rep.Lease, rep.Retired)
+	}
+	if rep = wellNode().collector(false).Collect(t.Context(), Query{}); rep.Nodes[0].Trend != nil {
+		t.Error("a trend that nobody asked for")
+	}
+}
+
+// A host learns nothing of the others: neither names nor how busy the nodes are.
+func TestCollector_AHostSeesItsOwn(t *testing.T) {
+	f := wellNode()
+	f.tally = cluster.Tally{Namespaces: 7, Empty: 3, Nodes: map[string]cluster.NodeTally{"b": {Namespaces: 7, Sockets: 1}}}
+	f.infos = []namespace.Info{{FullName: "/kept", Name: "/kept", Permanent: true}, {FullName: "//a.com/kept", Host: "a.com", Permanent: true}}
+	rep := f.collector(false).Collect(t.Context(), Query{Host: "a.com", Trend: true, Limit: 10})
+	if want := (Totals{Nodes: 2, Namespaces: 8, Sockets: 1, Empty: 3}); rep.Totals != want {
+		t.Errorf("totals %+v, want %+v", rep.Totals, want)
+	}
+	for _, n := range rep.Nodes {
+		if n.Trend != nil || n.EventsPerSecond != 0 || n.DeliveriesPerSecond != 0 || n.SlowClosed != 0 || n.ID == "a" && n.Sockets+n.Namespaces != 0 {
+			t.Errorf("node %+v", n)
+		}
+	}
+	if len(rep.Namespaces) != 1 || rep.Namespaces[0].FullName != "//a.com/kept" || len(rep.Retired) != 1 || rep.Retired[0].Epoch != 3 {
+		t.Errorf("namespaces %+v, retired %+v", rep.Namespaces, rep.Retired)
+	}
+	for _, p := range f.prefixes {
+		if p != "//a.com/" {
+			t.Errorf("Redis was asked for %q", p)
+		}
+	}
+	f.states = []cluster.NamespaceState{{FullName: "/secret"}}
+	if rep = f.collector(false).Collect(t.Context(), Query{Host: "a.com", Namespace: "/secret"}); len(rep.Namespaces) != 0 {
+		t.Errorf("a host opens %+v", rep.Namespaces)
+	}
+}
+
+// What is wrong is said in words; where nothing is, there is an empty list, not null.
+func TestCollector_Problems(t *testing.T) {
+	f := wellNode()
+	if rep := f.collector(false).Collect(t.Context(), Query{}); rep.Problems == nil || len(rep.Problems) != 0 {
+		t.Errorf("problems of a cluster that is well: %q", rep.Problems)
+	}
+	f.overview.Nodes[1].HeartbeatAge = 4200 * time.Millisecond
+	f.overview.Lease = lease.Info{}
+	f.overview.SettledIn, f.overview.Asserting = 7500*time.Millisecond, []string{"c"}
+	c := f.collector(false)
+	c.opts.Ready = func() error { return errors.New("does not hear its own probe") }
+	got := strings.Join(c.Collect(t.Context(), Query{}).Problems, "\n")
+	for _, want := range []string{"Node b has been silent for 5 s; after 10 s", "No node holds the lease", "another 8 s", "Node c is still", "a, is not ready: does not hear"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q lacks %q", got, want)
+		}
+	}
+}
+
+// Without Redis there is what this node knows, and why there is no more.
+func TestCollector_RedisAway(t *testing.T) {
+	f := wellNode()
+	f.away = errors.New("connection refused")
+	f.infos = []namespace.Info{{FullName: "/x", Name: "/x", Sockets: 2, Retirement: time.Minute}}
+	c := f.collector(false)
+	c.opts.Away = func() time.Duration { return 12 * time.Second }
+	rep := c.Collect(t.Context(), Query{})
+	if rep.Redis.OK || rep.Lease != (Lease{}) || len(rep.Namespaces) != 1 || rep.Totals.Sockets != 2 || len(rep.Nodes) != 1 {
+		t.Errorf("report %+v", rep)
+	}
+	if len(rep.Problems) != 1 || !strings.HasPrefix(rep.Problems[0], "Redis does not answer for 12 s") {
+		t.Errorf("problems %q", rep.Problems)
+	}
+}
+
+// Answers are never all or nothing: those who did not answer are named.
+func TestCollector_NamesWhoDidNotAnswer(t *testing.T) {
+	f := wellNode()
+	f.states = []cluster.NamespaceState{{FullName: "/x", Nodes: map[string]int{"a": 1, "b": 1, "c": 1}}}
+	f.clients = map[string][]Client{"/x": {{ID: "1", Node: "a", Rooms: []string{"r"}}}}
+	f.asked = func(_ *namespace.Message, each func(namespace.Answer)) error {
+		each(namespace.Answer{Node: "b", Sockets: []namespace.SocketInfo{{ID: "2", Rooms: []string{"r", "2"}}}})
+		return fmt.Errorf("bus: %w", &namespace.MissingError{Nodes: []string{"c"}})
+	}
+	rep := f.collector(false).Collect(t.Context(), Query{Namespace: "/x"})
+	if n := rep.Namespaces[0]; len(n.Clients) != 2 || len(n.Rooms) != 1 || n.Rooms[0].Sockets != 2 || len(rep.Missing) != 1 || rep.Missing[0] != "c" {
+		t.Errorf("%+v, missing %q", n, rep.Missing)
+	}
+	f.asked = func(*namespace.Message, func(namespace.Answer)) error { return errors.New("not sent") }
+	rep = f.collector(false).Collect(t.Context(), Query{Namespace: "/x"})
+	if len(rep.Namespaces[0].Clients) != 1 || !slices.Equal(rep.Missing, []string{"b", "c"}) {
+		t.Errorf("%+v, missing %q", rep.Namespaces[0], rep.Missing)
+	}
+}
+
+// A node alone pages, searches and lists what expires as a cluster does.
+func TestCollector_Alone(t *testing.T) {
+	now := time.Now()
+	f := new(fakeNode)
+	for i := range 25 {
+		f.infos = append(f.infos, namespace.Info{
+			FullName: fmt.Sprintf("/Room-%02d", i), Retirement: time.Duration(100-i) * time.Minute, Emptied: now,
+		})
+	}
+	f.infos = append(f.infos, namespace.Info{FullName: "/other", Sockets: 3}, namespace.Info{FullName: "/kept", Permanent: true, Emptied: now})
+	c := f.collector(true)
+	var got []string
+	for q := (Query{Limit: 10, Search: "ROOM"}); ; {
+		rep := c.Collect(t.Context(), q)
+		for _, n := range rep.Namespaces {
+			got = append(got, n.FullName)
+		}
+		if q.After = rep.Next; q.After == "" {
+			break
+		}
+	}
+	if len(got) != 25 || !slices.IsSorted(got) {
+		t.Errorf("search finds %q", got)
+	}
+	rep := c.Collect(t.Context(), Query{Limit: 5})
+	if len(rep.Expiring) != 10 || rep.Expiring[0].FullName != "/Room-24" || rep.Totals.Empty != 25 || rep.Totals.Namespaces != 27 || rep.Lease.HeldMS < 59_000 {
+		t.Errorf("expiring %+v, totals %+v, lease %+v", rep.Expiring, rep.Totals, rep.Lease)
+	}
+}
+
+func TestCollector_Actions(t *testing.T) {
+	f := new(fakeNode)
+	c := f.collector(true)
+	for err, want := range map[error]error{
+		nil: nil, namespace.ErrUnknown: ErrNotFound, namespace.ErrOccupied: ErrOccupied, namespace.ErrPermanent: ErrPermanent, cluster.ErrAway: cluster.ErrAway,
+	} {
+		if f.dismiss = err; !errors.Is(c.Retire(t.Context(), "/x"), want) {
+			t.Errorf("%v becomes %v", err, c.Retire(t.Context(), "/x"))
+		}
+	}
+	if err := c.Disconnect(t.Context(), "/x", "1"); err == nil || err.Error() != "/x 1" {
+		t.Errorf("disconnect: %v", err)
+	}
+	if err := c.Disconnect(t.Context(), "/x", ""); err == nil || err.Error() == "/x " {
+		t.Error("no id means a room of that name, or everybody")
+	}
+}
