@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -126,6 +127,16 @@ func TestRun_Healthcheck(t *testing.T) {
 	ready = http.StatusServiceUnavailable
 	if code, _, stderr := command(t, "healthcheck", "--url", srv.URL); code != exitFailed || !strings.Contains(stderr, "503") {
 		t.Errorf("status %d, error %q", code, stderr)
+	}
+	ready = http.StatusOK
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	t.Setenv("DYNAMICIO_CONFIG", configFile(t, "listen: \":"+port+"\""))
+	if code, _, stderr := command(t, "healthcheck"); code != exitDone {
+		t.Errorf("the port of the file: status %d, error %q", code, stderr)
+	}
+	t.Setenv("DYNAMICIO_LISTEN", "127.0.0.1:1")
+	if code, _, stderr := command(t, "healthcheck"); code != exitFailed || !strings.Contains(stderr, ":1/") {
+		t.Errorf("the port of the environment: status %d, error %q", code, stderr)
 	}
 	srv.Close()
 	if code, _, _ := command(t, "healthcheck", "--url", srv.URL); code != exitFailed {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dynamicio/dynamicio/node"
 )
@@ -29,10 +29,13 @@ func versionCommand() *cobra.Command {
 }
 
 // localURL is where a node on this machine listens, going by the environment
-// that it shares with its health check.
+// and the configuration file that it shares with its health check.
 func localURL() string {
-	_, port, err := net.SplitHostPort(os.Getenv("DYNAMICIO_LISTEN"))
-	if err != nil || port == "" || port == "0" {
+	port := ""
+	if s, err := loadSettings(pflag.NewFlagSet("", pflag.ContinueOnError)); err == nil {
+		_, port, _ = net.SplitHostPort(s.listen) // it has been checked
+	}
+	if port == "" || port == "0" {
 		port = "8080"
 	}
 	return "http://127.0.0.1:" + port
@@ -52,6 +55,9 @@ func healthcheckCommand() *cobra.Command {
 			if err := environ(cmd.Flags()); err != nil {
 				return err
 			}
+			if url == "" {
+				url = localURL()
+			}
 			c := http.Client{Timeout: timeout}
 			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, url+"/readyz", nil)
 			if err != nil {
@@ -68,7 +74,7 @@ func healthcheckCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", localURL(), "base URL of the node (default: the port of DYNAMICIO_LISTEN, if that is set)")
+	cmd.Flags().StringVar(&url, "url", "", "base URL of the node (default: this machine, with the port of DYNAMICIO_LISTEN, of the file in DYNAMICIO_CONFIG, or 8080)")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long to wait for the answer")
 	return cmd
 }

@@ -333,7 +333,7 @@ func TestGuard_ReplaceRetirement(t *testing.T) {
 					t.Errorf("%s: retired too early, %v after %v", name, test.want, test.before)
 				}
 			}
-			time.Sleep(1)
+			time.Sleep(1 * time.Nanosecond)
 			synctest.Wait()
 			for _, name := range []string{"/empty", "/occupied"} {
 				if reg.Lookup(name) != nil {

@@ -50,7 +50,7 @@ var ids atomic.Int64
 func dial(t testing.TB, reg *namespace.Registry, host, nsp, auth string) *client {
 	t.Helper()
 	c := &client{t: t, nsp: nsp, conn: &fakeConn{
-		id: fmt.Sprint("conn-", ids.Add(1)), frames: make(chan string, 10_000), ended: make(chan string, 1),
+		id: fmt.Sprint("conn-", ids.Add(1)), frames: make(chan string, 256), ended: make(chan string, 1),
 	}}
 	var err error
 	if c.client, err = reg.Accept(c.conn, &namespace.Handshake{Host: host, Time: time.Now(), Header: http.Header{}}); err != nil {

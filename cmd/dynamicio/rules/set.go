@@ -136,8 +136,8 @@ func (r *Rule) onHost(host string) bool {
 }
 
 // Unreachable finds the first rule that can never decide, because an earlier
-// one decides all that it matches, or because its host is never a virtual one:
-// main is which hosts are the main host. It returns -1 if there is none.
+// one decides all that it matches, or because its host is an alias or the main
+// one, as main says. It returns -1 if there is none.
 func (s *Set) Unreachable(main namespace.Pattern) (index int, why error) {
 	seen := make(map[[2]string]int)
 	everything := -1
@@ -163,10 +163,12 @@ func (s *Set) Unreachable(main namespace.Pattern) (index int, why error) {
 		case main == namespace.All:
 			return i, fmt.Errorf("is for the host %s, but every host is the main one (host is \"*\")", host)
 		default:
-			if exact, ok := r.exactHost(); ok {
-				if _, is := main.Match(exact); is {
-					return i, fmt.Errorf("is for the host %s, which is the main one", host)
-				}
+			exact, ok := r.exactHost()
+			if _, is := main.Match(exact); ok && is {
+				return i, fmt.Errorf("is for the host %s, which is the main one", host)
+			}
+			if of := s.Hosts.Canonical(exact); ok && of != exact {
+				return i, fmt.Errorf("is for the host %s, which is an alias of %s", host, of)
 			}
 		}
 	}

@@ -76,6 +76,13 @@ func TestSet_FindsUnreachableRules(t *testing.T) {
 	host := func(s string) *Rule { return &Rule{Match: namespace.All, Host: namespace.Exact(s)} }
 	all := &Rule{Match: namespace.All, AnyHost: true}
 	chat := &Rule{Match: match(t, "/chat"), AnyHost: true}
+	var hosts Hosts
+	if _, err := hosts.AddCanonical("a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := hosts.AddAlias("a", "www.a"); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name  string
 		main  namespace.Pattern
@@ -88,9 +95,10 @@ func TestSet_FindsUnreachableRules(t *testing.T) {
 		{"another host", namespace.Exact("main"), []*Rule{host("a"), host("b"), all}, -1},
 		{"no host is another", namespace.All, []*Rule{chat, host("a")}, 1},
 		{"the main host by name", namespace.Exact("main"), []*Rule{host("main")}, 0},
+		{"an alias", namespace.Exact("main"), []*Rule{host("a"), host("www.a")}, 1},
 		{"the main host", namespace.All, []*Rule{{Match: namespace.All, Host: MainHost}, all}, -1},
 	} {
-		if got, why := (&Set{Rules: test.rules}).Unreachable(test.main); got != test.want || (why != nil) != (got >= 0) {
+		if got, why := (&Set{Rules: test.rules, Hosts: hosts}).Unreachable(test.main); got != test.want || (why != nil) != (got >= 0) {
 			t.Errorf("%s: %d (%v), want %d", test.name, got, why, test.want)
 		}
 	}
