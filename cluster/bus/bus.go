@@ -14,7 +14,7 @@ import (
 )
 
 // Bus is one node's place on the bus. Between [Bus.Start] and [Bus.Close] it runs
-// these goroutines: subscribe, publish, probe, and shorter ones for what was received. All methods
+// these goroutines: subscribe, publish, probe, settle, linger, and shorter ones for what was received. All methods
 // may be called from any goroutine.
 //
 // Enter, Leave, EnterRoom, LeaveRoom, SocketEntered and SocketLeft never block, and
@@ -34,11 +34,13 @@ type Bus struct {
 	// called and nothing is waited for while it is held.
 	mu     sync.Mutex
 	spaces map[string]*space // entered ones, by full name
-	subs   map[string]*sub   // wanted ones and those not yet given up, by channel
-	dirty  []*sub            // those that may need a command to Redis; empty while link is nil
-	link   *link             // nil while there is no connection
-	told   bool              // whether SocketEntered was ever called
-	up     bool              // whether link has subscribed everything that was wanted as it began
+	// lingering are those left a moment ago: they answer questions, and get nothing else.
+	lingering map[string]*space
+	subs      map[string]*sub // wanted ones and those not yet given up, by channel
+	dirty     []*sub          // those that may need a command to Redis; empty while link is nil
+	link      *link           // nil while there is no connection
+	told      bool            // whether SocketEntered was ever called
+	up        bool            // whether link has subscribed everything that was wanted as it began
 
 	confirmed atomic.Int64 // how many subs are subOn
 
@@ -56,9 +58,11 @@ type Bus struct {
 type space struct {
 	full, name string
 	fixed      []*sub
+	request    *sub // one of fixed
 	rooms      map[string]*sub
 	sockets    map[string]*sub // by id
 	left       bool
+	leftAt     time.Time
 
 	data lane[received]           // broadcasts and requests, in order
 	side lane[*namespace.Message] // events for servers, in order: their handlers may take long
@@ -78,7 +82,7 @@ func New(o Options) (*Bus, error) {
 	}
 	b := &Bus{
 		opts: o, log: o.Logger, uid: randomID(),
-		spaces: make(map[string]*space), subs: make(map[string]*sub),
+		spaces: make(map[string]*space), lingering: make(map[string]*space), subs: make(map[string]*sub),
 		wake: make(chan struct{}, 1), aside: make(chan struct{}, o.MaxAside),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -108,6 +112,7 @@ func (b *Bus) Start(l namespace.Local) {
 	b.wg.Go(b.publish)
 	b.wg.Go(b.probeLoop)
 	b.wg.Go(b.settle)
+	b.wg.Go(b.linger)
 }
 
 // levelOf keeps a Redis that stays away from filling the log: the first failure
@@ -162,7 +167,14 @@ func (b *Bus) Enter(fullName string) (wait func(context.Context) error) {
 			names[4].channel = b.broadcastChannel(fullName)
 		}
 		for _, n := range names {
-			sp.fixed = append(sp.fixed, b.retain(n.channel, n.kind, sp))
+			s := b.retain(n.channel, n.kind, sp)
+			sp.fixed = append(sp.fixed, s)
+			if n.kind == chanRequest {
+				sp.request = s
+			}
+		}
+		if old := b.lingering[fullName]; old != nil {
+			b.lingerOff(old)
 		}
 	}
 	fixed := sp.fixed
@@ -176,7 +188,8 @@ func (b *Bus) Enter(fullName string) (wait func(context.Context) error) {
 	}
 }
 
-// Leave undoes Enter, and EnterRoom and SocketEntered for all that the namespace still has.
+// Leave undoes Enter, and EnterRoom and SocketEntered for all that the namespace still has. Questions are
+// answered for a second more.
 func (b *Bus) Leave(fullName string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -187,8 +200,11 @@ func (b *Bus) Leave(fullName string) {
 	delete(b.spaces, fullName)
 	sp.left = true
 	for _, s := range sp.fixed {
-		b.release(s, sp)
+		if s != sp.request {
+			b.release(s, sp)
+		}
 	}
+	b.lingerOn(sp)
 	for _, s := range sp.rooms {
 		b.release(s, sp)
 	}
@@ -285,6 +301,14 @@ func (b *Bus) addresses(sp *space, rooms []string) bool {
 		}
 	}
 	return len(rooms) == 0 || !b.told
+}
+
+// answers says whether a request is to be carried out: one that nobody waits for is
+// not, where the node has left.
+func (b *Bus) answers(sp *space, q *wire.Request) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !sp.left || q.ID != ""
 }
 
 // owns says whether a socket is known to be here.

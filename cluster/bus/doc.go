@@ -12,7 +12,8 @@
 //	PREFIX-response#N#        answers
 //	PREFIX-response#N#UID#    answers to this node
 //
-// and, in the stock Go dialect, PREFIX#N## for our own broadcasts. There is never a
+// and, in the stock Go dialect, PREFIX#N## for our own broadcasts. Questions are heard, and answered, for
+// a second after the namespace was left. There is never a
 // pattern among the subscriptions: one makes every PUBLISH of the whole Redis
 // dearer.
 //

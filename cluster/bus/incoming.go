@@ -64,7 +64,7 @@ func (b *Bus) request(sp *space, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if q.UID == b.uid || !b.addresses(sp, nil) {
+	if q.UID == b.uid || !b.answers(sp, q) {
 		b.stats.ignored.Add(1)
 		return nil
 	}
