@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"slices"
-
 	"github.com/dynamicio/dynamicio/cluster"
 	"github.com/dynamicio/dynamicio/cluster/bus"
 )
@@ -49,7 +47,7 @@ var busMetrics = []*metric{
 		one(func(s *Snapshot) uint64 { return s.Bus.Ignored })),
 	counter("bus_dropped_messages_total", "Messages that were lost or refused, by reason.", func(s *Snapshot, out send) {
 		each(s.Bus.Dropped, out)
-	}).by("reason", slices.Clone(bus.DropReasons())...),
+	}).by("reason", bus.DropReasons()...),
 	gauge("bus_queue_bytes", "Bytes that wait to be published.", one(func(s *Snapshot) int { return s.Bus.Queue })),
 	gauge("bus_backlog_bytes", "Bytes that were received over the bus and wait to be carried out.", one(func(s *Snapshot) int { return s.Bus.Backlog })),
 	gauge("bus_subscriptions", "Redis channels that the node is subscribed to.", one(func(s *Snapshot) int { return s.Bus.Subscriptions })),

@@ -25,19 +25,20 @@ var (
 	leaveHistogram   = newHistogram("leave_duration_seconds", "How long it took until the cluster knew that the last socket of this node had left a namespace.")
 	retireHistogram  = newHistogram("retirement_lateness_seconds", "How long after its time a namespace was retired everywhere, on the node that decided it.")
 	publishHistogram = newHistogram("publish_duration_seconds", "How long the oldest message of a batch waited until Redis had taken it; probes are messages too.")
-	commandHistogram = newHistogram("redis_command_duration_seconds", "Round trips to the directory in Redis, by operation; those without an answer included.")
+	commandHistogram = newHistogram("redis_command_duration_seconds", "Round trips to Redis for the directory and the lease, by operation; those without an answer included.").by("operation", cluster.Commands())
 
 	// histograms lists them all.
 	histograms = []*histogram{joinHistogram, leaveHistogram, retireHistogram, publishHistogram, commandHistogram}
 )
 
-func init() {
-	commandHistogram.Labels = []string{"operation"}
-	commandHistogram.Values = map[string][]string{"operation": cluster.Commands()}
-}
-
 func newHistogram(name, help string) *histogram {
 	return &histogram{Desc{Name: prefix + name, Type: typeHistogram, Help: help, Cluster: true}}
+}
+
+// by gives the histogram a label with these values.
+func (h *histogram) by(label string, values []string) *histogram {
+	h.Labels, h.Values = []string{label}, map[string][]string{label: values}
+	return h
 }
 
 // Recorder takes the durations of one node in a cluster. Make it with NewRecorder.

@@ -83,7 +83,7 @@ var transportMetrics = []*metric{
 
 var namespaceMetrics = []*metric{
 	gauge("sockets", "Socket.IO sockets: a client has one in each namespace that it is in.", one(func(s *Snapshot) int64 { return s.Namespaces.Sockets })),
-	gauge("namespaces", "Namespaces that live on this node, by whether they have a socket here: occupied or empty.", func(s *Snapshot, out send) {
+	gauge("namespaces", "Namespaces that live on this node, permanent ones included, by whether they have a socket here: occupied or empty.", func(s *Snapshot, out send) {
 		out(float64(s.Namespaces.Occupied), "occupied")
 		out(float64(s.Namespaces.Namespaces-s.Namespaces.Occupied), "empty")
 	}).by("state", "occupied", "empty"),
@@ -96,7 +96,7 @@ var namespaceMetrics = []*metric{
 	counter("connects_refused_total", "CONNECT packets of clients that were refused, by reason.", func(s *Snapshot, out send) {
 		each(s.Namespaces.Refused, out)
 	}).by("reason", labelValues(namespace.RefuseReasons())...),
-	counter("received_events_total", "Events of clients that were handled.", one(func(s *Snapshot) int64 { return s.Namespaces.EventsIn })),
+	counter("received_events_total", "Events of clients that were passed to their handlers.", one(func(s *Snapshot) int64 { return s.Namespaces.EventsIn })),
 	counter("delivered_events_total", "Events queued for clients of this node: a broadcast counts once for each receiver.",
 		one(func(s *Snapshot) int64 { return s.Namespaces.Deliveries })),
 	counter("broadcasts_total", "Broadcasts that were passed to this node's clients, those of other nodes included.",

@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -116,13 +118,8 @@ func Describe() []Desc {
 		all = append(all, h.Desc)
 	}
 	for i := range all {
-		all[i].Labels = slices.Clone(all[i].Labels)
+		all[i].Labels, all[i].Values = slices.Clone(all[i].Labels), maps.Clone(all[i].Values)
 	}
-	slices.SortFunc(all, func(a, b Desc) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b Desc) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
