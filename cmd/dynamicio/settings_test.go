@@ -161,11 +161,14 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
+// uncommented finds what has to go for the keys of config default to be in force.
+var uncommented = regexp.MustCompile(`(?m)^#`)
+
 // The file of every key is good, with and without its keys in force, and says
 // what every flag of serve does by default.
 func TestConfigDefault(t *testing.T) {
 	_, text, _ := command(t, "config", "default")
-	inForce := regexp.MustCompile(`(?m)^#`).ReplaceAllString(text, "")
+	inForce := uncommented.ReplaceAllString(text, "")
 	for what, text := range map[string]string{"as printed": text, "in force": inForce} {
 		if code, _, stderr := command(t, "config", "check", configFile(t, text)); code != exitDone {
 			t.Errorf("%s: %s", what, stderr)
