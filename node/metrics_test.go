@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
 	"github.com/dynamicio/dynamicio/namespace"
@@ -473,4 +475,16 @@ func BenchmarkScrape(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A program that has a registry of its own takes the node's metrics into it.
+func ExampleServer_Collector() {
+	srv, err := node.New(node.Options{DisableMetrics: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close(context.Background())
+	prometheus.MustRegister(srv.Collector())
+	http.Handle("/metrics", promhttp.Handler()) // with all else that the program counts
+	http.Handle("/socket.io/", srv)
 }
