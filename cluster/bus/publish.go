@@ -48,7 +48,7 @@ func (b *Bus) checkSize(payload []byte) error {
 type outItem struct {
 	channel string
 	payload []byte
-	queued  time.Time       // when it was pushed
+	queued  time.Duration   // when it was pushed, in the time of prober; only for OnPublished
 	numSub  bool            // ask first how many are subscribed to the channel
 	ctx     context.Context // if not nil, not published after its end
 	// done, if not nil, is called once, with the number of subscribers if asked for, and why it was
@@ -81,7 +81,9 @@ type publisher struct {
 
 // push adds an item, or finishes it with an error.
 func (p *publisher) push(b *Bus, it outItem) {
-	it.queued = time.Now()
+	if b.opts.OnPublished != nil {
+		it.queued = time.Since(b.probe.start)
+	}
 	p.mu.Lock()
 	var err error
 	switch {
@@ -305,7 +307,7 @@ func (b *Bus) receiveAll(l *outLink) error {
 			}
 		}
 		if b.opts.OnPublished != nil && items[0].channel != "" {
-			b.opts.OnPublished(time.Since(items[0].queued))
+			b.opts.OnPublished(time.Since(b.probe.start) - items[0].queued)
 		}
 		if len(l.inflight) == 0 {
 			b.out.waiting.Store(0)
