@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -156,11 +157,29 @@ func TestMetrics_PrometheusScrapesACluster(t *testing.T) {
 	p.becomes("min(count_over_time(up[1m])) >= bool 4", 1) // a rate needs two
 	p.evaluatesDashboard()
 	p.evaluatesAlerts()
+	for _, target := range targets {
+		checkMetrics(t, "http://"+target+"/metrics")
+	}
 
 	// A node that is gone shows at once, and its alert waits to fire.
 	nodes[0].kill()
 	p.becomes("sum(up)", 2)
 	p.becomes(`count(ALERTS{alertname="DynamicioNodeDown", alertstate="pending"})`, 1)
+}
+
+// checkMetrics has promtool read what Prometheus gets, and judge names and help texts.
+func checkMetrics(t *testing.T, url string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	check := exec.CommandContext(t.Context(), installed(t, "promtool"), "check", "metrics")
+	check.Stdin = r.Body
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics, of %s: %v\n%s", url, err, out)
+	}
 }
 
 // evaluatesDashboard asks what the dashboard asks, and wants an answer to each.
