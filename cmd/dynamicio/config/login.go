@@ -11,15 +11,11 @@ import (
 // loginReader reads "connect" of a rule.
 type loginReader struct {
 	*reader
-	tokens        []string
-	tokensHere    *yaml.Node
-	tokensFile    reference
-	tokensEnv     reference
-	jwt           *rules.JWT
-	options       rules.JWTOptions
-	requireExpiry bool
-	hmac          secret
-	publicKey     reference
+	tokens     []string
+	tokensHere *yaml.Node
+	tokensFile reference
+	tokensEnv  reference
+	jwts       []*rules.JWT
 }
 
 func (r *loginReader) fields() []field {
@@ -27,20 +23,8 @@ func (r *loginReader) fields() []field {
 		{key: "tokens", sample: `["change me"]`, read: r.readTokens, help: "one of these"},
 		{key: "tokens-file", instead: true, read: r.tokensFile.read(r.reader), help: "the same from a file, relative to this one, with a token a line"},
 		{key: "tokens-env", instead: true, read: r.tokensEnv.read(r.reader), help: "the same from an environment variable, with commas between them"},
-		{key: "jwt", read: r.readJWT, fields: r.jwtFields(), help: "a JSON Web Token"},
+		{key: "jwt", read: r.readJWT, fields: newJWTReader(r.reader).fields(), help: "a JSON Web Token; or a list of such mappings, of which one must fit, as while keys change"},
 	}
-}
-
-func (r *loginReader) jwtFields() []field {
-	fields := r.hmac.fields(r.reader, "secret", "the key of HS256, HS384 and HS512, at least 32 bytes", `"change me: 32 bytes or more, and random"`)
-	return append(fields,
-		field{key: "public-key-file", instead: true, read: r.publicKey.read(r.reader), help: "instead of a secret: a PEM file with a public key or a certificate (RS*, PS*, ES*, EdDSA)"},
-		field{key: "issuer", sample: "https://login.example.com", read: r.text(&r.options.Issuer), help: "must be its iss (default: anybody)"},
-		field{key: "audience", sample: "chat", read: r.text(&r.options.Audience), help: "must be in its aud (default: any)"},
-		field{key: "require", sample: "{role: [admin, member], email_verified: true}", read: r.readRequired, help: "claims that must have a value, or one of several; a list has to have one in it; [] is any"},
-		field{key: "require-expiry", sample: "true", read: r.boolean(&r.requireExpiry), help: "refuse tokens that never expire"},
-		field{key: "leeway", sample: "5s", read: r.duration(&r.options.Leeway), help: "how far clocks may differ (default: 0s)"},
-	)
 }
 
 // read reads what a client must present.
@@ -57,7 +41,7 @@ func (r *loginReader) read(path string, n *yaml.Node) *rules.Connect {
 		}
 	}
 	switch {
-	case sources == 0 && r.jwt == nil:
+	case sources == 0 && len(r.jwts) == 0:
 		r.fail(n, path, "asks for nothing, want tokens or jwt")
 	case sources > 1:
 		r.fail(n, path, "has tokens in two places, want one of them")
@@ -68,7 +52,7 @@ func (r *loginReader) read(path string, n *yaml.Node) *rules.Connect {
 		text, _ := r.variable(r.tokensEnv)
 		r.splitTokens(r.tokensEnv, text, ",")
 	}
-	return rules.NewConnect(r.tokens, r.jwt)
+	return rules.NewConnect(r.tokens, r.jwts...)
 }
 
 func (r *loginReader) readTokens(path string, n *yaml.Node) {
@@ -96,34 +80,73 @@ func (r *loginReader) splitTokens(ref reference, text, separator string) {
 }
 
 func (r *loginReader) readJWT(path string, n *yaml.Node) {
-	before := len(r.errs)
-	r.mapping(path, n, r.jwtFields())
-	if len(r.errs) > before {
+	one := func(path string, n *yaml.Node) {
+		if j := newJWTReader(r.reader).read(path, n); j != nil {
+			r.jwts = append(r.jwts, j)
+		}
+	}
+	if v, ok := r.resolve(path, n); ok && v.Kind == yaml.SequenceNode {
+		r.sequence(path, n, one)
 		return
+	}
+	one(path, n)
+}
+
+// jwtReader reads which JSON Web Tokens are accepted.
+type jwtReader struct {
+	*reader
+	options       rules.JWTOptions
+	requireExpiry bool
+	hmac          secret
+	publicKey     reference
+}
+
+func newJWTReader(r *reader) *jwtReader { return &jwtReader{reader: r, requireExpiry: true} }
+
+func (r *jwtReader) fields() []field {
+	fields := r.hmac.fields(r.reader, "secret", "the key of HS256, HS384 and HS512, at least 32 bytes", `"change me: 32 bytes or more, and random"`)
+	return append(fields,
+		field{key: "public-key-file", instead: true, read: r.publicKey.read(r.reader), help: "instead of a secret: a PEM file with a public key or a certificate (RS*, PS*, ES*, EdDSA)"},
+		field{key: "issuer", sample: "https://login.example.com", read: r.text(&r.options.Issuer), help: "must be its iss (default: anybody)"},
+		field{key: "audience", sample: "chat", read: r.text(&r.options.Audience), help: "must be in its aud (default: any)"},
+		field{key: "require", sample: "{role: [admin, member], email_verified: true}", read: r.readRequired, help: "claims that must have a value, or one of several; a list has to have one in it; [] is any"},
+		field{key: "require-expiry", sample: "true", read: r.boolean(&r.requireExpiry), help: "refuse tokens that never expire"},
+		field{key: "leeway", sample: "5s", read: r.duration(&r.options.Leeway), help: "how far clocks may differ (default: 0s)"},
+	)
+}
+
+// read reads them, nil if something is wrong.
+func (r *jwtReader) read(path string, n *yaml.Node) *rules.JWT {
+	before := len(r.errs)
+	r.mapping(path, n, r.fields())
+	if len(r.errs) > before {
+		return nil
 	}
 	if r.hmac.sources() > 0 {
 		value, ok := r.hmac.get(r.reader, path, n)
 		if !ok {
-			return
+			return nil
 		}
 		r.options.Secret = []byte(value)
 	}
 	if r.publicKey.at != nil {
 		value, ok := r.contents(r.publicKey)
 		if !ok {
-			return
+			return nil
 		}
 		r.options.PublicKey = []byte(value)
 	}
 	r.options.NoExpiry = !r.requireExpiry
-	var err error
-	if r.jwt, err = rules.NewJWT(r.options); err != nil {
+	j, err := rules.NewJWT(r.options)
+	if err != nil {
 		r.fail(n, path, "%v", err)
+		return nil
 	}
+	return j
 }
 
 // readRequired reads the claims that a token must have.
-func (r *loginReader) readRequired(path string, n *yaml.Node) {
+func (r *jwtReader) readRequired(path string, n *yaml.Node) {
 	r.options.Require = make(map[string][]string)
 	r.pairs(path, n, "a mapping of claims to values", func(key, value *yaml.Node) {
 		values := []string{}

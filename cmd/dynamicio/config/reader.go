@@ -26,6 +26,9 @@ type reader struct {
 	nodes int
 	depth int
 	errs  Errors
+	// secrets is set within what may hold secrets: what stands in the place of
+	// a mapping or a list is not shown then.
+	secrets bool
 }
 
 // field is a key that a mapping may have.
@@ -93,7 +96,7 @@ func (r *reader) pairs(path string, n *yaml.Node, want string, f func(key, value
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		r.fail(at, path, "is %s, want %s", describe(n), want)
+		r.fail(at, path, "is %s, want %s", r.shape(n), want)
 		return
 	}
 	if r.depth++; r.depth > maxDepth {
@@ -142,7 +145,7 @@ func (r *reader) sequence(path string, n *yaml.Node, f func(path string, n *yaml
 	case n.Kind == yaml.ScalarNode && n.Tag != "!!null":
 		f(path, n)
 	case n.Kind != yaml.SequenceNode:
-		r.fail(at, path, "is %s, want a list", describe(n))
+		r.fail(at, path, "is %s, want a list", r.shape(n))
 	case r.depth >= maxDepth:
 		r.fail(at, path, "is too deep")
 	default:
@@ -257,6 +260,14 @@ func describe(n *yaml.Node) string {
 		return strconv.Quote(shorten(n.Value))
 	}
 	return "an alias of nothing"
+}
+
+// shape is describe, without the text of what may be a secret.
+func (r *reader) shape(n *yaml.Node) string {
+	if r.secrets && n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+		return "a text"
+	}
+	return describe(n)
 }
 
 func shorten(s string) string {

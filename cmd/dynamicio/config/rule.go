@@ -21,7 +21,7 @@ func newRuleReader(r *reader) *ruleReader {
 	return &ruleReader{
 		reader: r,
 		rule:   &rules.Rule{AnyHost: true, Allow: rules.AllowAll()},
-		login:  loginReader{reader: r, requireExpiry: true},
+		login:  loginReader{reader: r},
 	}
 }
 
@@ -124,6 +124,8 @@ func (r *ruleReader) retirement(path string, n *yaml.Node) {
 }
 
 func (r *ruleReader) connect(path string, n *yaml.Node) {
+	r.secrets = true
+	defer func() { r.secrets = false }()
 	r.rule.Connect = r.login.read(path, n)
 }
 

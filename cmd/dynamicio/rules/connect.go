@@ -11,24 +11,24 @@ import (
 )
 
 // Connect says what a client must present to get in, as "token" in the auth
-// payload of its CONNECT: one of the tokens, or a JWT; where both are set,
-// either will do.
+// payload of its CONNECT: one of the tokens, or a JWT that one of the verifiers
+// accepts.
 type Connect struct {
 	tokens [][sha256.Size]byte
-	jwt    *JWT
+	jwts   []*JWT
 }
 
-// NewConnect returns what accepts these tokens and JWTs; j may be nil.
-func NewConnect(tokens []string, j *JWT) *Connect {
-	c := &Connect{jwt: j}
+// NewConnect returns what accepts these tokens, and what these verify.
+func NewConnect(tokens []string, jwts ...*JWT) *Connect {
+	c := &Connect{jwts: jwts}
 	for _, t := range tokens {
 		c.tokens = append(c.tokens, sha256.Sum256([]byte(t)))
 	}
 	return c
 }
 
-// HasClaims reports whether clients present claims: whether a JWT is checked.
-func (c *Connect) HasClaims() bool { return c != nil && c.jwt != nil }
+// HasClaims reports whether clients present claims: whether JWTs are verified.
+func (c *Connect) HasClaims() bool { return c != nil && len(c.jwts) > 0 }
 
 // Claims are the claims of a client's JWT that have a simple value, as text.
 type Claims map[string]string
@@ -76,18 +76,18 @@ func (c *Connect) accept(token string) (Claims, error) {
 	for i := range c.tokens {
 		found |= subtle.ConstantTimeCompare(c.tokens[i][:], digest[:])
 	}
-	switch {
-	case found == 1:
+	if found == 1 {
 		return nil, nil
-	case c.jwt == nil:
-		return nil, errTokenInvalid
 	}
-	claims, err := c.jwt.verify(token)
-	switch {
-	case err == nil:
-		return claims, nil
-	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return nil, errTokenExpired
+	refusal := errTokenInvalid
+	for _, j := range c.jwts {
+		claims, err := j.verify(token)
+		switch {
+		case err == nil:
+			return claims, nil
+		case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
+			refusal = errTokenExpired // a good one otherwise, which its owner can renew
+		}
 	}
-	return nil, errTokenInvalid
+	return nil, refusal
 }

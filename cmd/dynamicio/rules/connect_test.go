@@ -51,7 +51,7 @@ func newJWT(t testing.TB, o JWTOptions) *JWT {
 }
 
 func TestConnect_Tokens(t *testing.T) {
-	c := NewConnect([]string{"first", "second"}, nil)
+	c := NewConnect([]string{"first", "second"})
 	for token, want := range map[string]error{
 		"first": nil, "second": nil, "firs": errTokenInvalid, "first ": errTokenInvalid, "third": errTokenInvalid,
 		strings.Repeat("x", maxToken+1): errTokenInvalid,
@@ -125,6 +125,26 @@ func TestConnect_JWT(t *testing.T) {
 	o.NoExpiry = true
 	if _, err := newJWT(t, o).verify(sign(t, jwt.SigningMethodHS256, secretKey, with("exp", nil))); err != nil {
 		t.Errorf("tokens that never expire are allowed, and %v", err)
+	}
+}
+
+// While keys change, both are good; which one a token is for does not matter.
+func TestConnect_SeveralJWTs(t *testing.T) {
+	newKey := []byte("another key of more than 32 bytes.")
+	c := NewConnect(nil, newJWT(t, JWTOptions{Secret: secretKey, Issuer: "a"}), newJWT(t, JWTOptions{Secret: newKey, Issuer: "b"}))
+	for _, test := range []struct {
+		key  []byte
+		iss  string
+		exp  int64
+		want error
+	}{
+		{secretKey, "a", soon, nil}, {newKey, "b", soon, nil}, {secretKey, "b", soon, errTokenInvalid}, {newKey, "a", soon, errTokenInvalid},
+		{secretKey, "a", 1, errTokenExpired}, {newKey, "b", 1, errTokenExpired}, {newKey, "a", 1, errTokenInvalid},
+	} {
+		token := sign(t, jwt.SigningMethodHS256, test.key, jwt.MapClaims{"exp": test.exp, "iss": test.iss})
+		if _, err := c.accept(token); !errors.Is(err, test.want) {
+			t.Errorf("%s, %.7s, %d: %v, want %v", test.iss, test.key, test.exp, err, test.want)
+		}
 	}
 }
 

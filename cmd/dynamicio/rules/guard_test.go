@@ -148,7 +148,7 @@ func TestGuard_Replace(t *testing.T) {
 	}
 	g.Replace(&Set{Rules: []*Rule{everywhere(func(r *Rule) {
 		r.Allow.Broadcast = false
-		r.Connect = NewConnect([]string{"good"}, nil)
+		r.Connect = NewConnect([]string{"good"})
 		r.Limits.Sockets = 2
 	})}})
 	if got := c.call(`"broadcast","x"`); got == ok {
