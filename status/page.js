@@ -227,7 +227,7 @@
       yes.disabled = true;
       let done = { text: "The node does not answer." };
       try {
-        const answer = await fetch(form.action, {
+        const answer = await fetch(form.getAttribute("action"), {
           method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" }, redirect: "error",
         });
         done = answer.status === 401 ? { text: "You are not signed in any more." } : await answer.json();
