@@ -223,6 +223,28 @@ func TestGuard_ReplaceRetirement(t *testing.T) {
 	})
 }
 
+// A namespace that is being set up while the rules change has the new ones:
+// Replace may see it before its setup has given it the old retirement time.
+func TestGuard_ReplaceDuringASetup(t *testing.T) {
+	slow, minute := &Set{}, time.Minute
+	other := &Rule{Match: match(t, "/^elsewhere$/"), AnyHost: true}
+	for range 1_000_000 { // looking for the rule takes a while
+		slow.Rules = append(slow.Rules, other)
+	}
+	slow.Rules = append(slow.Rules, everywhere(nil))
+	reg, g := guarded(t, slow)
+	c := dial(t, reg, "", "/x", "")
+	for reg.Lookup("/x") == nil {
+		time.Sleep(time.Millisecond)
+	}
+	g.Replace(&Set{Retirement: minute})
+	c.next()
+	if got := reg.Lookup("/x").Retirement(); got != minute {
+		t.Errorf("it is retired after %v, want %v", got, minute)
+	}
+	c.leave()
+}
+
 // Traffic, connects and other rules at the same time: what an answer says is
 // always one of the two rules, and once Replace has returned, the new one.
 func TestGuard_ReplaceUnderTraffic(t *testing.T) {
