@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dynamicio/dynamicio/cluster/redistest"
+	"github.com/dynamicio/dynamicio/status"
 )
 
 // rulesFile is the configuration of config-rules.mjs.
@@ -107,6 +110,72 @@ func TestConfig_Reload(t *testing.T) {
 	if !strings.Contains(s.log.String(), `"keys":["path"]`) {
 		t.Error("the log does not tell which change needs a restart")
 	}
+}
+
+// Two nodes read a new retirement time: what is empty everywhere is retired by
+// it everywhere, what is occupied on the other node is not.
+func TestConfig_ReloadInACluster(t *testing.T) {
+	t.Parallel()
+	dir := configDir(t, map[string]string{"f.yaml": "namespaces: [{match: '*', retirement: never}]"})
+	name := filepath.Join(dir, "f.yaml")
+	flags := []string{
+		"--config", name, "--redis", redistest.Start(t).URL(), "--node-ttl", "1s", "--lease-ttl", "500ms", "--public-status",
+	}
+	nodes := []*server{startServer(t, flags...), startServer(t, flags...)}
+	enter := func(s *server, nsp string) *socket {
+		t.Helper()
+		c, err := dialSocket(s.addr, nsp, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	live := func(s *server) string {
+		t.Helper()
+		resp, err := http.Get(s.url() + "/socket.io/status.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var r status.Report
+		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, ns := range r.Namespaces {
+			names = append(names, ns.FullName)
+		}
+		return strings.Join(names, " ")
+	}
+	stays := enter(nodes[1], "/occupied")
+	for _, s := range nodes {
+		enter(s, "/empty").leave()
+		enter(s, "/occupied").leave()
+	}
+	time.Sleep(2 * time.Second) // more than it takes to decide anything
+	if got := live(nodes[0]); !strings.Contains(got, "/empty") {
+		t.Fatalf("%q is there, and nothing was to retire", got)
+	}
+	if err := os.WriteFile(name, []byte("retirement: 200ms"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range nodes {
+		s.signal(syscall.SIGHUP)
+	}
+	for _, s := range nodes {
+		for deadline := time.Now().Add(patience); strings.Contains(live(s), "/empty"); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("it stays: %q", live(s))
+			}
+		}
+	}
+	if answer, err := stays.ask("echo", 1); err != nil || len(answer) != 1 {
+		t.Errorf("the client that stayed: %s, %v", answer, err)
+	}
+	if got := live(nodes[0]); !strings.Contains(got, "/occupied") {
+		t.Errorf("%q is there, and /occupied has a client", got)
+	}
+	stays.leave()
 }
 
 // Flags beat the environment, the environment beats the file.
