@@ -17,24 +17,28 @@ import (
 	"time"
 )
 
+// event is one of the live stream of the status page.
+const event = "data: {}\n\n"
+
 // echoNode is a node that tells what it was asked, in the test's channel.
 type echoNode struct {
 	requests chan *http.Request // with the body read
 	body     chan int           // its length
-	release  chan struct{}      // ends the answers to /socket.io/status/events
+	more     chan struct{}      // each has /socket.io/status/events send an event; closed ends it
 }
 
 func newEchoNode() *echoNode {
-	return &echoNode{requests: make(chan *http.Request, 1), body: make(chan int, 1), release: make(chan struct{})}
+	return &echoNode{requests: make(chan *http.Request, 1), body: make(chan int, 1), more: make(chan struct{})}
 }
 
 func (n *echoNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/readyz", "/healthz":
 	case "/socket.io/status/events":
-		fmt.Fprint(w, "data: first\n\n")
-		_ = http.NewResponseController(w).Flush()
-		<-n.release
+		for range n.more {
+			fmt.Fprint(w, event)
+			_ = http.NewResponseController(w).Flush()
+		}
 	default:
 		body, _ := io.ReadAll(r.Body)
 		n.requests <- r
@@ -78,7 +82,7 @@ func TestProxy_PassesOn(t *testing.T) {
 	eachRecipe(t, func(t *testing.T, r recipe) {
 		n := newEchoNode()
 		f := r.startFakes(t, n)
-		t.Cleanup(func() { close(n.release) })
+		t.Cleanup(func() { close(n.more) })
 
 		for _, host := range []string{"b.example", "b.example:8443", strings.TrimPrefix(f.proxy.url, "http://")} {
 			asked := n.ask(t, f.proxy, host, nil, http.Header{"X-Forwarded-For": {"192.0.2.1"}, "X-Forwarded-Proto": {"gopher"}})
@@ -105,12 +109,12 @@ func TestProxy_PassesOn(t *testing.T) {
 		if err := wantStatus(f.proxy.url+"/metrics", http.StatusNotFound); err != nil {
 			t.Error(err)
 		}
-		streams(t, f.proxy)
+		n.streams(t, f.proxy)
 	})
 }
 
-// streams wants the first event of the status page's live stream while the stream goes on.
-func streams(t *testing.T, p *balancer) {
+// streams wants each event of the status page's live stream before there is another one.
+func (n *echoNode) streams(t *testing.T, p *balancer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience/3)
 	defer cancel()
@@ -118,14 +122,28 @@ func streams(t *testing.T, p *balancer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sent := make(chan struct{})
+	go func() { // ends with the node's first event, or with the time
+		defer close(sent)
+		select {
+		case n.more <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}()
 	resp, err := cookieless.Do(req)
+	<-sent
 	if err != nil {
 		t.Fatalf("the live stream: %v", err)
 	}
 	defer resp.Body.Close()
-	first := make([]byte, len("data: first\n\n"))
-	if _, err := io.ReadFull(resp.Body, first); err != nil {
-		t.Errorf("the live stream gives %q, then %v", first, err)
+	got := make([]byte, len(event))
+	for i := range 3 {
+		if i > 0 { // the first may come with the header
+			n.more <- struct{}{}
+		}
+		if _, err := io.ReadFull(resp.Body, got); err != nil {
+			t.Fatalf("event %d of the live stream: %q, then %v", i, got, err)
+		}
 	}
 }
 
