@@ -1,4 +1,5 @@
 // The chat of node/example, on one node or on two ("a" and "b").
+import { visit } from "./lib/browser.mjs";
 import { ask, assert, fresh, Inbox, run, scenario, settings } from "./lib/scenario.mjs";
 import { call, connect } from "./lib/v4.mjs";
 
@@ -102,11 +103,37 @@ scenario("what is not worth saying is refused", async (cleanup) => {
   assert.deepEqual(await call(ann, "history"), []);
 });
 
-scenario("the page is served, and the client that it loads", async () => {
-  const res = await fetch(nodes.a);
-  assert.equal(res.headers.get("content-type"), "text/html; charset=utf-8");
-  const [, src] = (await res.text()).match(/<script src="([^"]+)">/);
-  assert.equal((await fetch(new URL(src, nodes.a))).status, 200);
+scenario("the page, in Chromium: two people, and what they choose is never HTML", async (cleanup) => {
+  const room = fresh("r");
+  const come = async (node, name) => {
+    const page = await visit(cleanup, nodes[node]);
+    await page.fill("#name", name);
+    await page.fill("#room", room);
+    await page.click("#entry button");
+    await page.locator("#state", { hasText: `In /room/${room} with` }).waitFor();
+    return page;
+  };
+  const shows = (page, id, text) => page.waitForFunction(([id, text]) => document.querySelector(id).textContent === text, [id, text]);
+  const evil = "<img src=x>";
+  const ann = await come("a", evil);
+  await shows(ann, "#state", `In /room/${room} with 1: ${evil}`);
+  await ann.fill("#text", "<b>one</b>");
+  await ann.click("#send");
+  await shows(ann, "#said", `${evil} <b>one</b>`);
+
+  const bob = await come("b", "bob");
+  await shows(bob, "#said", `${evil} <b>one</b>`); // what was said before
+  for (const page of [ann, bob]) await shows(page, "#state", `In /room/${room} with 2: ${evil}, bob`);
+  await bob.fill("#text", "two");
+  await shows(ann, "#typing", "bob is typing");
+  await bob.press("#text", "Enter");
+  for (const page of [ann, bob]) await shows(page, "#said", `${evil} <b>one</b>bob two`);
+  assert.equal(await ann.locator("#said img, #said b b").count(), 0);
+
+  await bob.fill("#name", " ");
+  await bob.click("#entry button");
+  await shows(bob, "#state", "choose a name of 1 to 20 characters");
+  await shows(ann, "#state", `In /room/${room} with 1: ${evil}`);
 });
 
 await run();
