@@ -16,6 +16,7 @@ import (
 type reloader struct {
 	given   *pflag.FlagSet // of the command line
 	running *settings      // what the node was started with
+	ruled   bool           // there are rules; used by reload alone
 	guard   *rules.Guard
 	log     *slog.Logger
 }
@@ -47,6 +48,11 @@ func (r *reloader) reload() {
 		return
 	}
 	r.guard.Replace(next.rules())
+	// A file that is being written can be empty for a moment, which is no error.
+	before, now := r.ruled, len(next.file.Rules.Rules) > 0
+	if r.ruled = now; before && !now {
+		r.log.Warn("configuration has no rules any more, every namespace is open", "file", next.file.Name)
+	}
 	var waiting []string
 	next.flags.VisitAll(func(f *pflag.Flag) {
 		// The retirement time is part of the rules.

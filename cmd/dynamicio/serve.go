@@ -66,7 +66,7 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 		rules.Open(srv.Registry())
 	} else {
 		guard.Setup(srv.Registry())
-		r := &reloader{given: given, running: s, guard: guard, log: o.Logger}
+		r := &reloader{given: given, running: s, ruled: len(s.file.Rules.Rules) > 0, guard: guard, log: o.Logger}
 		defer r.start()()
 	}
 	if s.adminListen != "" {

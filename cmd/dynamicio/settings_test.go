@@ -241,6 +241,12 @@ func TestReloader(t *testing.T) {
 			t.Errorf("%q: the log says %s", bad, said)
 		}
 	}
+	if said := reload(""); !strings.Contains(said, "level=WARN") || !strings.Contains(said, "every namespace is open") {
+		t.Errorf("without rules the log says %s", said)
+	}
+	if said := reload("hosts: {a.example: c.example}"); strings.Contains(said, "every namespace is open") {
+		t.Errorf("nothing changes, and the log says %s", said)
+	}
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}

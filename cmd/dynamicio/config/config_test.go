@@ -1,6 +1,10 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -264,6 +268,15 @@ func TestRead_SecretsElsewhere(t *testing.T) {
 	write("key", "0123456789abcdef0123456789abcdef\n")
 	write("tokens", "one\n\n  two \n")
 	write("empty", "\n")
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
 	t.Setenv("DYNAMICIO_TEST_TOKENS", "one, two")
 	t.Setenv("DYNAMICIO_TEST_KEY", "0123456789abcdef0123456789abcdef")
 	read := func(connect string) error {
@@ -273,6 +286,7 @@ func TestRead_SecretsElsewhere(t *testing.T) {
 	}
 	for _, connect := range []string{
 		"{tokens-file: tokens}", "{tokens-env: DYNAMICIO_TEST_TOKENS}", "{jwt: {secret-file: key}}", "{jwt: {secret-env: DYNAMICIO_TEST_KEY}}",
+		"{jwt: [{public-key-file: key.pem}, {secret-file: key}]}",
 		"{tokens-file: " + filepath.Join(dir, "tokens") + "}",
 	} {
 		if err := read(connect); err != nil {
