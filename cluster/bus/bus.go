@@ -211,6 +211,7 @@ func (b *Bus) Leave(fullName string) {
 	for _, s := range sp.sockets {
 		b.release(s, sp)
 	}
+	sp.rooms, sp.sockets = nil, nil // what it answers from now on
 }
 
 // EnterRoom says that the node has a socket in a room of a namespace that it has entered. Broadcasts
