@@ -17,6 +17,9 @@ const (
 	// detailedPage is how many namespaces the page shows with their sockets
 	// where that means asking other nodes.
 	detailedPage = 50
+	// collectAtOnce is how many reports of the cluster are collected at a time.
+	// Where the status is public, anybody can ask, and each costs Redis something.
+	collectAtOnce = 4
 	// askAtOnce is how many namespaces are asked about at a time.
 	askAtOnce = 8
 	// How many namespaces a report lists as expiring, and how many as retired, at
@@ -72,8 +75,9 @@ type CollectorOptions struct {
 // Collector is the [Source] of a node. It keeps nothing; its methods may be
 // called from any goroutine.
 type Collector struct {
-	opts CollectorOptions
-	log  *slog.Logger
+	opts  CollectorOptions
+	log   *slog.Logger
+	slots chan struct{} // holds one for each report of the cluster that is being collected
 }
 
 // NewCollector returns a collector. It starts nothing.
@@ -81,7 +85,7 @@ func NewCollector(o CollectorOptions) *Collector {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Collector{opts: o, log: o.Logger}
+	return &Collector{opts: o, log: o.Logger, slots: make(chan struct{}, collectAtOnce)}
 }
 
 // Collect implements [Source]: counts come from Redis, rooms and sockets from
@@ -89,6 +93,12 @@ func NewCollector(o CollectorOptions) *Collector {
 func (c *Collector) Collect(ctx context.Context, q Query) *Report {
 	if c.opts.Directory == nil {
 		return c.collectLocal(q)
+	}
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done(): // who asked has gone
+		return c.newReport(time.Now(), q)
 	}
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dynamicio/dynamicio/cluster"
@@ -27,6 +29,8 @@ type fakeNode struct {
 	away     error // of every question to Redis
 	asked    func(*namespace.Message, func(namespace.Answer)) error
 	prefixes []string // that were asked for
+	hang     bool     // Redis answers nothing
+	asking   atomic.Int32
 }
 
 func (f *fakeNode) Self() Node                            { return Node{ID: "a", Started: time.Now().Add(-time.Minute)} }
@@ -38,7 +42,15 @@ func (f *fakeNode) Permanent() (permanent []namespace.Info) {
 	return slices.DeleteFunc(slices.Clone(f.infos), func(i namespace.Info) bool { return !i.Permanent })
 }
 
-func (f *fakeNode) Overview(context.Context) (cluster.Overview, error) { return f.overview, f.away }
+func (f *fakeNode) Overview(ctx context.Context) (cluster.Overview, error) {
+	if f.hang {
+		f.asking.Add(1)
+		<-ctx.Done()
+		f.asking.Add(-1)
+		return f.overview, ctx.Err()
+	}
+	return f.overview, f.away
+}
 
 // fakeDirectory is the same node as Redis knows it.
 type fakeDirectory struct{ *fakeNode }
@@ -222,6 +234,37 @@ func TestCollector_Alone(t *testing.T) {
 	if len(rep.Expiring) != 10 || rep.Expiring[0].FullName != "/Room-24" || rep.Totals.Empty != 25 || rep.Totals.Namespaces != 27 || rep.Lease.HeldMS < 59_000 {
 		t.Errorf("expiring %+v, totals %+v, lease %+v", rep.Expiring, rep.Totals, rep.Lease)
 	}
+}
+
+// However many ask, a few questions at a time go to Redis, and all are answered; a Redis that
+// hangs holds none of them for longer than a second.
+func TestCollector_AFewAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := wellNode()
+		f.hang = true
+		c := f.collector(false)
+		begun := time.Now()
+		var answered atomic.Int32
+		for range 10 {
+			go func() {
+				if rep := c.Collect(context.Background(), Query{}); !rep.Redis.OK && len(rep.Problems) == 1 {
+					answered.Add(1)
+				}
+			}()
+		}
+		gone, leave := context.WithCancel(t.Context())
+		go func() { c.Collect(gone, Query{}) }()
+		synctest.Wait()
+		if n := f.asking.Load(); n != collectAtOnce {
+			t.Errorf("%d questions to Redis at a time, want %d", n, collectAtOnce)
+		}
+		leave()
+		time.Sleep(3 * collectTimeout)
+		synctest.Wait()
+		if n := answered.Load(); n != 10 {
+			t.Errorf("%d of 10 answered after %v", n, time.Since(begun))
+		}
+	})
 }
 
 func TestCollector_Actions(t *testing.T) {
