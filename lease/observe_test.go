@@ -34,7 +34,7 @@ func (o *told) counts(op string) (calls, missing int) {
 func TestLease_TellsOfItsCalls(t *testing.T) {
 	ctx, srv := limit(t), redistest.Start(t)
 	o := &told{calls: map[string]int{}, missing: map[string]int{}}
-	l, err := New(srv.Client(), Options{Key: "{x}:lease", Holder: "a", TTL: 300 * time.Millisecond, Observe: o.observe})
+	l, err := New(srv.Client(), Options{Key: "{x}:lease", Holder: "a", TTL: 3 * time.Second, Observe: o.observe})
 	if err != nil {
 		t.Fatal(err)
 	}
