@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -355,4 +356,45 @@ func TestChart(t *testing.T) {
 	if step != 5 || !slices.Equal(total, []int64{10, 21, 32}) {
 		t.Errorf("the sum is %v", total)
 	}
+}
+
+// A page of 100 namespaces, without collecting: what one look costs, and what a second of a stream does.
+func BenchmarkPage(b *testing.B) {
+	src := &fakeSource{report: full("x")}
+	src.report.Namespaces = nil
+	for i := range 100 {
+		src.report.Namespaces = append(src.report.Namespaces, space(fmt.Sprintf("/n%03d", i), i%3))
+	}
+	v := viewer{Query: Query{Limit: pageLimit}, base: "/socket.io"}
+	r := src.Collect(b.Context(), v.Query)
+	b.Run("whole", func(b *testing.B) {
+		b.ReportAllocs()
+		var buf bytes.Buffer
+		for b.Loop() {
+			s, err := newScene(r, v)
+			if err != nil {
+				b.Fatal(err)
+			}
+			buf.Reset()
+			if err := s.write(&buf, r, v, pageView{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(buf.Len()), "bytes/page")
+	})
+	b.Run("second", func(b *testing.B) {
+		b.ReportAllocs()
+		f := &feed{}
+		for b.Loop() {
+			r.Namespaces[7].Sockets++
+			s, err := newScene(r, v)
+			if err == nil {
+				err = f.show(s)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(len(f.frame.change)), "bytes/update")
+	})
 }
