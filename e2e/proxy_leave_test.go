@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -16,10 +17,20 @@ type caller struct {
 	cookie *http.Cookie
 }
 
-// call is the i-th of them.
-func (p *balancer) call(i int) *caller {
-	from := &net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, 0, byte(i+1))}}
-	return &caller{p: p, http: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: from.DialContext}}}
+// atOnce has many clients do something at the same time, each from its own address.
+func (p *balancer) atOnce(t *testing.T, do func(c *caller) error) {
+	t.Helper()
+	var work sync.WaitGroup
+	for i := range 40 {
+		from := &net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, 0, byte(i+1))}}
+		c := &caller{p: p, http: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: from.DialContext}}}
+		work.Go(func() {
+			if err := do(c); err != nil {
+				t.Errorf("client %d: %v", i, err)
+			}
+		})
+	}
+	work.Wait()
 }
 
 // do is send without a body.
@@ -93,19 +104,27 @@ func TestProxy_LeavesANodeThatDrains(t *testing.T) {
 			leaving.ready.Store(false)
 			f.down(1)
 		}
-		for i := range 30 {
-			c := f.proxy.call(i)
+		var (
+			mu       sync.Mutex // guards sessions
+			sessions = map[string]int32{}
+		)
+		f.proxy.atOnce(t, func(c *caller) error {
 			sid, err := c.open("websocket")
-			if err != nil {
-				t.Errorf("client %d: %v", i, err)
-				continue
+			if err != nil || r.sticky == "websocket-only" {
+				return err
 			}
-			if r.sticky == "websocket-only" {
-				continue
+			mu.Lock()
+			sessions[sid]++
+			mu.Unlock()
+			status, body, err := c.do(http.MethodPost, engine+"&sid="+sid)
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("the next request: %d %s", status, body)
 			}
-			before := nodes[sid].requests.Load()
-			if status, body, err := c.do(http.MethodPost, "/socket.io/?EIO=4&transport=polling&sid="+sid); err != nil || status != http.StatusOK || nodes[sid].requests.Load() != before+1 {
-				t.Errorf("client %d: the session of %s, next request: %d %s %v, and it has not reached %s", i, sid, status, body, err, sid)
+			return err
+		})
+		for sid, n := range nodes {
+			if got, want := n.requests.Load(), sessions[sid]; got != want {
+				t.Errorf("%d requests of sessions reached %s, which has %d", got, sid, want)
 			}
 		}
 		if asked := leaving.handshakes.Load(); asked == 0 && r != (recipe{"haproxy", "ip-hash"}) {
@@ -124,16 +143,12 @@ func TestProxy_AgreesOnWhereClientsOfADeadNodeGo(t *testing.T) {
 		}
 		f := r.startBehind(t)
 		f.nodes[1].srv.kill()
-		for i := range 30 {
-			c := f.proxy.call(i)
+		f.proxy.atOnce(t, func(c *caller) error {
 			sid, err := c.open("polling")
 			if err != nil {
-				t.Errorf("client %d: %v", i, err)
-				continue
+				return err
 			}
-			if err := c.connect(sid); err != nil {
-				t.Errorf("client %d: %v", i, err)
-			}
-		}
+			return c.connect(sid)
+		})
 	})
 }
