@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dynamicio/dynamicio/status"
+	"github.com/dynamicio/dynamicio/status/metrics"
 )
 
 // referenceFile documents what outside programs rely on. Its tables of flags and
@@ -101,6 +102,24 @@ func TestReference_Flags(t *testing.T) {
 	}
 	walk(rootCommand())
 	holdSection(t, "flags", "\n"+b.String())
+}
+
+// Every metric stands in the reference, with its labels and their values.
+func TestReference_Metrics(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("\n| metric | type | labels | |\n| --- | --- | --- | --- |\n")
+	for _, m := range metrics.Describe() {
+		labels := make([]string, len(m.Labels))
+		for i, label := range m.Labels {
+			labels[i] = "`" + label + "`"
+			if values := m.Values[label]; len(values) > 0 {
+				labels[i] += ": " + strings.Join(values, ", ")
+			}
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(labels, "; "), m.Help)
+	}
+	b.WriteString("\n")
+	holdSection(t, "metrics", b.String())
 }
 
 // Every field of status.json stands in the reference, with its type, and no other.
