@@ -16,11 +16,14 @@ import (
 
 // The directory must behave as if its commands took effect one at a time, each at
 // some moment between its call and its answer. The model below is that sequential
-// directory, for three nodes and one namespace whose retirement time is 0.
+// directory, for three nodes and one namespace. Its retirement time is 0 or long, more than
+// a test takes.
 
 const (
 	linearNodes = 3
 	holderNode  = -1 // the lease holder, a fourth node whose own session is not modelled
+
+	linearLong = time.Hour
 )
 
 // linearState is comparable, which porcupine wants.
@@ -30,6 +33,8 @@ type linearState struct {
 	asserting [linearNodes]bool
 	epoch     uint64 // of the namespace; 0: absent
 	was       uint64
+	long      bool                // its retirement time is linearLong, not 0
+	dismissed bool                // it may be retired at once nonetheless
 	member    [linearNodes]uint64 // session that made the node a member; 0: none
 }
 
@@ -41,15 +46,17 @@ type linearInput struct {
 	op      string
 	node    int
 	session uint64 // that the command carries
-	epoch   uint64 // of assert
+	epoch   uint64 // of assert and retime
 	full    bool   // of assert: occupied
+	long    bool   // the retirement time that the command carries
 }
 
 type linearOutput struct {
 	fenced   bool
 	number   uint64 // session or epoch
-	empty    bool   // of leave
+	empty    bool   // of leave and retime
 	standing Standing
+	dismiss  Dismissal
 	gate     Gate
 	retired  []Retirement
 	evicted  []string
@@ -78,6 +85,14 @@ func linearStep(s linearState, in linearInput, out linearOutput) (bool, linearSt
 		return linearLeave(s, in, out)
 	case "assert":
 		return linearAssert(s, in, out)
+	case "retime":
+		if s.epoch == 0 || s.epoch != in.epoch {
+			return out.number == 0, s
+		}
+		s.long = in.long
+		return out.number == s.epoch && out.empty == s.empty(), s
+	case "dismiss":
+		return linearDismiss(s, out)
 	case "retire":
 		return linearRetire(s, out)
 	case "evict": // when it may is for other tests: here it may always
@@ -105,14 +120,17 @@ func linearJoin(s linearState, in linearInput, out linearOutput) (bool, linearSt
 	ok := out.number == s.epoch
 	if s.epoch == 0 {
 		ok = out.number > s.last
-		s.last, s.epoch, s.was = out.number, out.number, 0
+		s.last, s.epoch, s.was, s.long = out.number, out.number, 0, in.long
 	}
-	s.member[in.node] = in.session
+	s.member[in.node], s.dismissed = in.session, false
 	return ok, s
 }
 
 func linearLeave(s linearState, in linearInput, out linearOutput) (bool, linearState) {
 	was := s.member[in.node] != 0
+	if was {
+		s.long = in.long
+	}
 	s.member[in.node] = 0
 	return out.number == s.epoch && out.empty == (was && s.empty()), s
 }
@@ -131,24 +149,38 @@ func linearAssert(s linearState, in linearInput, out linearOutput) (bool, linear
 	if want == Restored {
 		ok = ok && out.number > s.last
 		s.last, s.epoch, s.was = out.number, out.number, in.epoch
+		s.long, s.dismissed = in.long, false
 	} else {
 		ok = ok && out.number == s.epoch
 	}
 	if in.full {
-		s.member[in.node] = in.session
+		s.member[in.node], s.long, s.dismissed = in.session, in.long, false
 	}
 	return ok, s
+}
+
+func linearDismiss(s linearState, out linearOutput) (bool, linearState) {
+	want := Dismissed
+	switch {
+	case s.epoch == 0:
+		want = NotStanding
+	case !s.empty():
+		want = Occupied
+	default:
+		s.dismissed = true
+	}
+	return out.dismiss == want && out.number == s.epoch, s
 }
 
 func linearRetire(s linearState, out linearOutput) (bool, linearState) {
 	if s.anyAsserting() {
 		return out.gate == Asserting && out.retired == nil, s
 	}
-	if s.epoch == 0 || !s.empty() {
+	if s.epoch == 0 || !s.empty() || s.long && !s.dismissed {
 		return out.gate == Decided && out.retired == nil, s
 	}
 	ok := out.gate == Decided && len(out.retired) == 1 && out.retired[0].Epoch == s.epoch
-	s.epoch, s.was = 0, 0
+	s.epoch, s.was, s.long, s.dismissed = 0, 0, false, false
 	return ok, s
 }
 
@@ -192,21 +224,33 @@ func (h *history) do(in linearInput, command func() (linearOutput, error)) linea
 // command runs one command of a session. Only the first that is fenced goes to Redis, so a session
 // that has ended is not asked.
 func (h *history) command(s *Session, node int, op string, epoch uint64, full bool) linearOutput {
-	in := linearInput{op: op, node: node, session: s.Number(), epoch: epoch, full: full}
+	in := linearInput{op: op, node: node, session: s.Number(), epoch: epoch, full: full, long: rand.N(2) == 0}
+	retirement := time.Duration(0)
+	if in.long {
+		retirement = linearLong
+	}
 	return h.do(in, func() (out linearOutput, err error) {
 		switch op {
 		case "join":
-			j := &Join{FullName: "/x"}
+			j := &Join{FullName: "/x", Retirement: retirement}
 			err = s.Do(h.ctx, j)
 			out.number = j.Epoch
 		case "leave":
-			l := &Leave{FullName: "/x"}
+			l := &Leave{FullName: "/x", Retirement: retirement}
 			err = s.Do(h.ctx, l)
 			out.number, out.empty = l.Epoch, l.Empty
 		case "assert":
-			a := &Assert{FullName: "/x", Epoch: epoch, Confirmed: s.Era(), Occupied: full}
+			a := &Assert{FullName: "/x", Epoch: epoch, Confirmed: s.Era(), Occupied: full, Retirement: retirement}
 			err = s.Do(h.ctx, a)
 			out.number, out.standing = a.Current, a.Standing
+		case "retime":
+			r := &Retime{FullName: "/x", Epoch: epoch, Retirement: retirement}
+			err = s.Do(h.ctx, r)
+			out.number, out.empty = r.Current, r.Empty
+		case "dismiss":
+			d := &Dismiss{FullName: "/x"}
+			err = s.Do(h.ctx, d)
+			out.number, out.dismiss = d.Epoch, d.Dismissal
 		case "done":
 			err = s.Heartbeat(h.ctx, Beat{Done: true})
 		case "deregister":
@@ -240,14 +284,23 @@ func (h *history) node(ctx context.Context, d *Directory, node int) {
 	for ctx.Err() == nil {
 		var out linearOutput
 		switch n := rand.N(100); {
-		case n < 30:
+		case n < 25:
 			out = h.command(s, node, "join", 0, false)
 			epoch = max(epoch, out.number)
-		case n < 60:
+		case n < 50:
 			out = h.command(s, node, "leave", 0, false)
-		case n < 70:
-			out = h.command(s, node, "assert", epoch, n < 65)
+		case n < 60:
+			out = h.command(s, node, "assert", epoch, n < 55)
 			epoch = max(epoch, out.number)
+		case n < 66:
+			out = h.command(s, node, "retime", epoch, false)
+		case n < 74:
+			out = h.command(s, node, "dismiss", 0, false)
+			if !out.fenced && n < 72 { // before the lease holder has looked
+				if out = h.command(s, node, "join", 0, false); !out.fenced {
+					out = h.command(s, node, "leave", 0, false)
+				}
+			}
 		case n < 90:
 			out = h.command(s, node, "done", 0, false)
 		case n < 92:
@@ -319,6 +372,9 @@ func TestDirectory_IsLinearizable(t *testing.T) {
 			}
 			counts["evicted"] += len(out.evicted)
 			counts["retired"] += len(out.retired)
+			if in.op == "retime" && out.number != 0 || in.op == "dismiss" && out.dismiss == Dismissed {
+				counts[in.op+" took effect"]++
+			}
 		}
 		result, _ := porcupine.CheckOperationsVerbose(linearModel, h.ops, 30*time.Second)
 		if result != porcupine.Ok {
@@ -327,7 +383,8 @@ func TestDirectory_IsLinearizable(t *testing.T) {
 		holder.Close()
 	}
 	t.Logf("commands: %v", counts)
-	for _, must := range []string{"join", "leave", "assert", "register", "retired", "evicted", "sweep", "fenced leave", "fenced join"} {
+	for _, must := range []string{"join", "leave", "assert", "register", "retired", "evicted", "sweep", "fenced leave", "fenced join",
+		"retime took effect", "dismiss took effect"} {
 		if counts[must] == 0 {
 			t.Errorf("no %s in any history: nothing was shown about it", must)
 		}
