@@ -86,6 +86,7 @@ func (h *Handler) asked(next func(http.ResponseWriter, *http.Request, viewer)) f
 		if r.URL.Query().Get("limit") == "" {
 			q.Limit = pageLimit
 		}
+		q.Limit = min(q.Limit, maxPageLimit)
 		q.Trend = true
 		next(w, r, viewer{Query: q, base: h.base, asked: a == maySeeAsked, mayAct: a == maySeeAsked && h.opts.Actions})
 	}

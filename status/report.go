@@ -158,6 +158,9 @@ func (n *Namespace) SetLife(retirement time.Duration, emptied, now time.Time) {
 const (
 	DefaultLimit = 1000
 	MaxLimit     = 10000
+	// MaxParameter bounds the parameters that are names or parts of them, in bytes. A page
+	// repeats them in the links of each of its rows.
+	MaxParameter = 2048
 )
 
 // Query says which part of a report is asked for.
@@ -175,7 +178,7 @@ type Query struct {
 	Detailed bool
 }
 
-// ParseQuery reads the parameters limit, after and namespace of a request.
+// ParseQuery reads the parameters limit, after, namespace, q and trend of a request.
 func ParseQuery(r *http.Request) (Query, error) {
 	v := r.URL.Query()
 	q := Query{Limit: DefaultLimit, After: v.Get("after"), Namespace: v.Get("namespace"), Search: v.Get("q"), Trend: v.Get("trend") == "true"}
@@ -185,6 +188,11 @@ func ParseQuery(r *http.Request) (Query, error) {
 			return q, fmt.Errorf("status: limit is %q, must be a number from 1 to %d", text, MaxLimit)
 		}
 		q.Limit = n
+	}
+	for name, text := range map[string]string{"after": q.After, "namespace": q.Namespace, "q": q.Search} {
+		if len(text) > MaxParameter {
+			return q, fmt.Errorf("status: %s has %d bytes, at most %d are allowed", name, len(text), MaxParameter)
+		}
 	}
 	return q, nil
 }
