@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -351,14 +354,23 @@ func (f *fleet) eventually(what string, try func() error) {
 // freePort is a port of no loopback address in use, so that each replica can have it.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "0.0.0.0:0") // free on all addresses
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		// Below the ports that Linux takes for outgoing connections: one of those could
+		// have it before it is used.
+		port := 10_000 + rand.N(22_000)
+		if _, given := portsGiven.LoadOrStore(port, true); given {
+			continue
+		}
+		l, err := net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", port)) // free on all addresses
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return strconv.Itoa(port)
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
+
+// portsGiven holds what freePort has returned: tests run in parallel.
+var portsGiven sync.Map
