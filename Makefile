@@ -12,7 +12,7 @@ SHELL := bash
 
 FUZZTIME ?= 10s
 # One package takes no longer than this; a test that hangs shows its goroutines then.
-TIMEOUT ?= 8m
+TIMEOUT ?= 10m
 
 MODULES := e2e/node_modules/.installed
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
