@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync/atomic"
 
 	"github.com/dynamicio/dynamicio/namespace"
@@ -100,6 +101,7 @@ func (l statusLocal) Clients(fullName string) []status.Client {
 		h := s.Handshake()
 		clients[i] = status.Client{
 			ID: s.ID(), Node: l.s.opts.NodeID, Address: h.Address, Transport: s.Transport(), Connected: h.Time, Rooms: s.Rooms(),
+			Session: strings.HasSuffix(s.ID(), s.ConnectionID()),
 		}
 	}
 	return clients

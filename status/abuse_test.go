@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/dynamicio/dynamicio/cluster"
+	"github.com/dynamicio/dynamicio/namespace"
 )
 
 // 30 kB of address once made a page of 904 MB: its rows repeat the parameters in their links.
@@ -36,5 +39,48 @@ func TestPage_LongParametersMakeNoLargePage(t *testing.T) {
 	}
 	if n := strings.Count(get(t, h, "/socket.io/status?limit=10000"), `class="ns"`); n != maxPageLimit {
 		t.Errorf("a page with %d rows, want %d at most", n, maxPageLimit)
+	}
+}
+
+// Nodes answer with the session ids of clients of Socket.IO v2; only who has presented the token sees them.
+func TestCollector_HidesSessionIDsFromVisitors(t *testing.T) {
+	node := wellNode()
+	node.states = []cluster.NamespaceState{{FullName: "/a", Nodes: map[string]int{"a": 1, "b": 2}}}
+	node.clients = map[string][]Client{"/a": {{ID: "local-v2", Session: true}, {ID: "local-v4"}}}
+	node.asked = func(_ *namespace.Message, each func(namespace.Answer)) error {
+		each(namespace.Answer{Node: "b", Sockets: []namespace.SocketInfo{
+			{ID: "/a#remote-v2", Handshake: namespace.HandshakeInfo{URL: "/socket.io/?EIO=3&transport=polling"}},
+			{ID: "remote-v4", Handshake: namespace.HandshakeInfo{URL: "/socket.io/?EIO=4&transport=polling"}},
+		}})
+		return nil
+	}
+	for _, q := range []Query{{Namespace: "/a"}, {Namespace: "/a", Visitor: true}, {Detailed: true, Visitor: true}} {
+		ids := map[string]bool{}
+		for _, c := range node.collector(false).Collect(t.Context(), q).Namespaces[0].Clients {
+			ids[c.ID] = true
+		}
+		if len(ids) != 4 || !ids["local-v4"] || !ids["remote-v4"] || ids["local-v2"] == q.Visitor || ids["/a#remote-v2"] == q.Visitor {
+			t.Errorf("%+v sees %v", q, ids)
+		}
+	}
+}
+
+// Whatever shows sockets knows who asks.
+func TestHandler_TellsVisitorsApart(t *testing.T) {
+	src := &fakeSource{report: well()}
+	h := guardedBy(t, src, true)
+	cookie := signedIn(t, h)
+	for _, path := range []string{"/socket.io/status", "/socket.io/status.json"} {
+		serve(h, request("GET", path, ""))
+		serve(h, request("GET", path, "", cookie))
+		serve(h, request("GET", path, "", "Authorization: Bearer "+token))
+	}
+	for i, q := range src.queries {
+		if q.Visitor != (i%3 == 0) {
+			t.Errorf("request %d: visitor %v", i, q.Visitor)
+		}
+	}
+	if len(src.queries) != 6 {
+		t.Errorf("%d reports, want 6", len(src.queries))
 	}
 }

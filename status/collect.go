@@ -91,6 +91,14 @@ func NewCollector(o CollectorOptions) *Collector {
 // Collect implements [Source]: counts come from Redis, rooms and sockets from
 // the nodes. Where Redis does not answer, it reports on this node alone, and says so.
 func (c *Collector) Collect(ctx context.Context, q Query) *Report {
+	rep := c.collect(ctx, q)
+	if q.Visitor {
+		rep.hideSessions()
+	}
+	return rep
+}
+
+func (c *Collector) collect(ctx context.Context, q Query) *Report {
 	if c.opts.Directory == nil {
 		return c.collectLocal(q)
 	}

@@ -2,7 +2,10 @@ package status
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +95,26 @@ func (c *Collector) silentOn(n *Namespace, err error) []string {
 	return nodes
 }
 
+// ofV2 reports whether the address with which a client came is one of Socket.IO v2.
+func ofV2(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Query().Get("EIO") == "3"
+}
+
+// hideSessions puts something else, by which they can be told apart, in place of ids
+// that would let anybody take a connection over.
+func (r *Report) hideSessions() {
+	for i := range r.Namespaces {
+		clients := r.Namespaces[i].Clients
+		for j := range clients {
+			if c := &clients[j]; c.Session {
+				sum := sha256.Sum256([]byte(c.ID))
+				c.ID = "hidden-" + base64.RawURLEncoding.EncodeToString(sum[:9])
+			}
+		}
+	}
+}
+
 func (c *Collector) askDetail(ctx context.Context, n *Namespace) error {
 	clients := c.opts.Local.Clients(n.FullName)
 	m := &namespace.Message{Kind: namespace.KindFetch, FullName: n.FullName, Name: n.Name}
@@ -99,7 +122,7 @@ func (c *Collector) askDetail(ctx context.Context, n *Namespace) error {
 		for _, i := range a.Sockets {
 			clients = append(clients, Client{
 				ID: i.ID, Node: a.Node, Address: i.Handshake.Address, Transport: i.Transport,
-				Connected: time.UnixMilli(i.Handshake.Issued),
+				Connected: time.UnixMilli(i.Handshake.Issued), Session: ofV2(i.Handshake.URL),
 				// A Node server lists a socket's own room, too.
 				Rooms: slices.DeleteFunc(i.Rooms, func(room string) bool { return room == i.ID }),
 			})

@@ -70,8 +70,9 @@ func (h *Handler) said(err error) {
 	}
 }
 
-func (h *Handler) serveJSON(w http.ResponseWriter, r *http.Request, _ access) {
+func (h *Handler) serveJSON(w http.ResponseWriter, r *http.Request, a access) {
 	if q, ok := h.query(w, r); ok {
+		q.Visitor = a != maySeeAsked
 		h.said(h.src.Collect(r.Context(), q).WriteJSON(w))
 	}
 }
@@ -87,7 +88,7 @@ func (h *Handler) asked(next func(http.ResponseWriter, *http.Request, viewer)) f
 			q.Limit = pageLimit
 		}
 		q.Limit = min(q.Limit, maxPageLimit)
-		q.Trend = true
+		q.Trend, q.Visitor = true, a != maySeeAsked
 		next(w, r, viewer{Query: q, base: h.base, asked: a == maySeeAsked, mayAct: a == maySeeAsked && h.opts.Actions})
 	}
 }

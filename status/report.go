@@ -136,6 +136,10 @@ type Client struct {
 	Transport string    `json:"transport"`
 	Connected time.Time `json:"connected"`
 	Rooms     []string  `json:"rooms"` // its own excluded
+
+	// Session says that the id is the session id of the connection, too, as with clients
+	// of Socket.IO v2: who knows it can take the connection over.
+	Session bool `json:"-"`
 }
 
 // SetLife fills in what says how long an empty namespace has to live.
@@ -174,6 +178,8 @@ type Query struct {
 	// Host limits the report to one virtual host; empty: the main host, which
 	// sees all. It is not the asker's to choose.
 	Host string
+	// Visitor says that the asker has not presented the token.
+	Visitor bool
 	// Detailed asks for rooms and sockets of every namespace on the page.
 	Detailed bool
 }
