@@ -381,8 +381,13 @@ scenario("a node that goes and comes back", async (cleanup) => {
   await live(page);
   await ask("end");
   await page.getByText(/not connected since/).waitFor();
+  // What was well is no news of now.
+  await page.locator("body.stale").waitFor();
+  assert.match(await page.title(), /^\? /);
   await ask("start");
   await live(page);
+  assert.equal(await page.locator("body.stale").count(), 0);
+  assert.match(await page.title(), /^✓ /);
 });
 
 // Two at a time: a case mostly waits. Those that follow each other closely do not disturb each other.

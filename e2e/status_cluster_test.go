@@ -164,6 +164,6 @@ func TestStatus_Steering(t *testing.T) {
 	}
 	redis.Kill()
 	untilStatus(t, nodes[0], "", patience, "Redis is away", func(r *status.Report) bool {
-		return !r.Redis.OK && len(r.Problems) == 1 && strings.HasPrefix(r.Problems[0], "Redis does not answer for ") && len(r.Nodes) == 1
+		return !r.Redis.OK && len(r.Problems) == 1 && strings.HasPrefix(r.Problems[0], "Redis has not answered for ") && len(r.Nodes) == 1
 	})
 }

@@ -156,7 +156,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) askToken(w http.ResponseWriter, code int, wrong, back string) {
 	h.said(writePlain(w, code, plainView{
-		Title: "The status needs its token", SignIn: &signInView{Action: h.base + "/status/signin", Wrong: wrong, Back: back},
+		Title: "Sign in to see the status", SignIn: &signInView{Action: h.base + "/status/signin", Wrong: wrong, Back: back},
 	}))
 }
 

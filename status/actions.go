@@ -110,7 +110,7 @@ func (h *Handler) confirm(w http.ResponseWriter, v viewer, o order, back string)
 	if o.action == actionDisconnect {
 		view.Ask, view.Do = "Disconnect a socket of", "Disconnect"
 	}
-	h.said(writePlain(w, http.StatusOK, plainView{Title: "Is this meant?", Confirm: &view, Back: back, BackLink: pageAt(h.base, back)}))
+	h.said(writePlain(w, http.StatusOK, plainView{Title: "Are you sure?", Confirm: &view, Back: back, BackLink: pageAt(h.base, back)}))
 }
 
 // answer says what became of an order: to the page's script and to programs in

@@ -20,7 +20,12 @@ func (c *Collector) problems(o *cluster.Overview) []string {
 	}
 	for _, n := range o.Nodes {
 		if n.HeartbeatAge > silentAfter {
-			say("Node %s has been silent for %s; after %s it is counted out.", n.ID, seconds(n.HeartbeatAge), seconds(n.TTL))
+			if n.HeartbeatAge < n.TTL {
+				say("Node %s has been silent for %s; after %s it is counted out.", n.ID, seconds(n.HeartbeatAge), seconds(n.TTL))
+				continue
+			}
+			// Who takes over the lease gives everybody the time anew.
+			say("Node %s has been silent for %s and is about to be counted out.", n.ID, seconds(n.HeartbeatAge))
 		}
 	}
 	if o.Lease.Holder == "" {
@@ -38,14 +43,14 @@ func (c *Collector) problems(o *cluster.Overview) []string {
 
 // away says that Redis does not answer.
 func (c *Collector) away() string {
-	since := ""
+	state := "does not answer"
 	if c.opts.Away != nil {
 		if d := c.opts.Away(); d >= time.Second {
-			since = " for " + seconds(d)
+			state = "has not answered for " + seconds(d)
 		}
 	}
-	return fmt.Sprintf("Redis does not answer%s: this is what node %s alone knows. Nothing retires, and nodes do not reach each other.",
-		since, c.opts.Node)
+	return fmt.Sprintf("Redis %s: this is what node %s alone knows. Nothing retires, and nodes do not reach each other.",
+		state, c.opts.Node)
 }
 
 // seconds is a time for people: rounded up, so that it is never none.

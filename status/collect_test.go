@@ -168,6 +168,11 @@ func TestCollector_Problems(t *testing.T) {
 			t.Errorf("%q lacks %q", got, want)
 		}
 	}
+
+	f.overview.Nodes[1].HeartbeatAge = 12 * time.Second
+	if got := strings.Join(c.Collect(t.Context(), Query{}).Problems, "\n"); !strings.Contains(got, "Node b has been silent for 12 s and is about to be counted out.") {
+		t.Errorf("past its time: %q", got)
+	}
 }
 
 // Without Redis there is what this node knows, and why there is no more.
@@ -181,7 +186,7 @@ func TestCollector_RedisAway(t *testing.T) {
 	if rep.Redis.OK || rep.Lease != (Lease{}) || len(rep.Namespaces) != 1 || rep.Totals.Sockets != 2 || len(rep.Nodes) != 1 {
 		t.Errorf("report %+v", rep)
 	}
-	if len(rep.Problems) != 1 || !strings.HasPrefix(rep.Problems[0], "Redis does not answer for 12 s") {
+	if len(rep.Problems) != 1 || !strings.HasPrefix(rep.Problems[0], "Redis has not answered for 12 s") {
 		t.Errorf("problems %q", rep.Problems)
 	}
 }

@@ -153,13 +153,15 @@ func (b *builder) list(r *Report, v viewer) {
 type pagerView struct{ First, Next, Text string }
 
 func newPager(r *Report, v viewer) pagerView {
-	p := pagerView{Text: plural(len(r.Namespaces), "namespace") + " here"}
+	p := pagerView{Text: plural(len(r.Namespaces), "namespace")}
 	if v.After != "" {
 		p.First = v.link(func(q url.Values) { q.Del("after") })
 	}
 	if r.Next != "" {
 		p.Next = v.link(func(q url.Values) { q.Set("after", r.Next) })
-		p.Text += "; names come in the order of their bytes from one part to the next"
+	}
+	if p.First != "" || p.Next != "" {
+		p.Text += " on this page; from page to page names go by the order of their bytes"
 	}
 	return p
 }

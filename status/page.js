@@ -98,6 +98,7 @@
 
   const say = (kind, text) => {
     live.className = kind;
+    document.body.classList.toggle("stale", kind === "off");
     if (live.textContent !== text) live.textContent = text;
   };
 
@@ -110,6 +111,7 @@
 
   const away = () => {
     lost ||= Date.now();
+    document.title = document.title.replace(/^\S+/, "?"); // the first update puts it right
     say("off", `not connected since ${new Date(lost).toLocaleTimeString()}`);
   };
 
