@@ -17,8 +17,9 @@ const (
 	// detailedPage is how many namespaces the page shows with their sockets
 	// where that means asking other nodes.
 	detailedPage = 50
-	// collectAtOnce is how many reports of the cluster are collected at a time.
-	// Where the status is public, anybody can ask, and each costs Redis something.
+	// collectAtOnce is how many reports of the cluster are collected at a time for visitors,
+	// and as many for the others. Where the status is public, anybody can ask, and each
+	// costs Redis something.
 	collectAtOnce = 4
 	// askAtOnce is how many namespaces are asked about at a time.
 	askAtOnce = 8
@@ -77,7 +78,7 @@ type CollectorOptions struct {
 type Collector struct {
 	opts  CollectorOptions
 	log   *slog.Logger
-	slots chan struct{} // holds one for each report of the cluster that is being collected
+	slots map[bool]chan struct{} // for visitors, and for others: holds one for each report that is being collected
 }
 
 // NewCollector returns a collector. It starts nothing.
@@ -85,7 +86,9 @@ func NewCollector(o CollectorOptions) *Collector {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Collector{opts: o, log: o.Logger, slots: make(chan struct{}, collectAtOnce)}
+	return &Collector{opts: o, log: o.Logger, slots: map[bool]chan struct{}{
+		true: make(chan struct{}, collectAtOnce), false: make(chan struct{}, collectAtOnce),
+	}}
 }
 
 // Collect implements [Source]: counts come from Redis, rooms and sockets from
@@ -103,8 +106,8 @@ func (c *Collector) collect(ctx context.Context, q Query) *Report {
 		return c.collectLocal(q)
 	}
 	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
+	case c.slots[q.Visitor] <- struct{}{}:
+		defer func() { <-c.slots[q.Visitor] }()
 	case <-ctx.Done(): // who asked has gone
 		return c.newReport(time.Now(), q)
 	}

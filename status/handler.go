@@ -6,6 +6,15 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
+)
+
+const (
+	// answerTimeout is how long one may take to receive a page or a report.
+	answerTimeout = 30 * time.Second
+	// answersAtOnce is how many of them are made and sent at a time for visitors: who
+	// asks for large ones and does not read them would fill the node's memory.
+	answersAtOnce = 50
 )
 
 // Options says who may see the status, and who may act.
@@ -35,6 +44,7 @@ type Handler struct {
 	log         *slog.Logger
 	mux         *http.ServeMux
 	crossOrigin *http.CrossOriginProtection
+	answers     chan struct{} // holds one for each answer that a visitor is being given
 	feeds       feeds
 	stop        context.CancelFunc
 }
@@ -43,12 +53,12 @@ type Handler struct {
 func NewHandler(src Source, o Options) *Handler {
 	h := &Handler{
 		src: src, opts: o, base: strings.TrimSuffix(o.Path, "/"), log: o.Logger,
-		mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(),
+		mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), answers: make(chan struct{}, answersAtOnce),
 	}
-	h.feeds = feeds{src: src, open: make(map[viewer]*feed)}
+	h.feeds = feeds{src: src, open: make(map[viewer]*feed), viewers: make(map[bool]int), pages: make(map[bool]int)}
 	h.feeds.ctx, h.stop = context.WithCancel(context.Background())
-	h.mux.HandleFunc(h.base+"/status", h.guarded(h.asked(h.servePage)))
-	h.mux.HandleFunc(h.base+"/status.json", h.guarded(h.serveJSON))
+	h.mux.HandleFunc(h.base+"/status", h.guarded(h.bounded(h.asked(h.servePage))))
+	h.mux.HandleFunc(h.base+"/status.json", h.guarded(h.bounded(h.serveJSON)))
 	h.mux.HandleFunc(h.base+"/status/events", h.guarded(h.asked(h.serveEvents)))
 	h.mux.HandleFunc(h.base+"/status/actions", h.guarded(h.serveActions))
 	h.mux.HandleFunc(h.base+"/status/signin", h.serveSignIn)
@@ -75,6 +85,34 @@ func (h *Handler) serveJSON(w http.ResponseWriter, r *http.Request, a access) {
 		q.Visitor = a != maySeeAsked
 		h.said(h.src.Collect(r.Context(), q).WriteJSON(w))
 	}
+}
+
+// bounded is for answers that may be large: they are given up when they are not
+// received, and visitors get so many at a time.
+func (h *Handler) bounded(next func(http.ResponseWriter, *http.Request, access)) func(http.ResponseWriter, *http.Request, access) {
+	return func(w http.ResponseWriter, r *http.Request, a access) {
+		if a != maySeeAsked {
+			select {
+			case h.answers <- struct{}{}:
+				defer func() { <-h.answers }()
+			default:
+				tooBusy(w, "1", "status: too many are asking")
+				return
+			}
+		}
+		rc := http.NewResponseController(w)
+		// A server that knows no deadlines has its own way to leave the slow.
+		_ = rc.SetWriteDeadline(time.Now().Add(answerTimeout))
+		defer func() { _ = rc.SetWriteDeadline(time.Time{}) }() // the connection may serve other things next
+		next(w, r, a)
+	}
+}
+
+// tooBusy asks to come again, after so many seconds.
+func tooBusy(w http.ResponseWriter, after, why string) {
+	w.Header().Set("Retry-After", after)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, why, http.StatusServiceUnavailable)
 }
 
 // asked reads what a page is asked for.

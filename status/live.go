@@ -24,9 +24,7 @@ const (
 func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request, v viewer) {
 	f, err := h.feeds.join(v)
 	if err != nil {
-		w.Header().Set("Retry-After", "10")
-		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		tooBusy(w, "10", err.Error())
 		return
 	}
 	defer h.feeds.leave(f)
@@ -36,6 +34,9 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request, v viewer) 
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("X-Accel-Buffering", "no") // nginx would keep it
+	if r.Method == http.MethodHead {
+		return // the connection is not to wait for a body that never comes
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), streamLife)
 	defer cancel()
 	defer context.AfterFunc(h.feeds.ctx, cancel)()

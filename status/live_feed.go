@@ -8,8 +8,12 @@ import (
 )
 
 const (
-	// MaxViewers is how many pages one node keeps up to date at a time.
+	// MaxViewers is how many pages one node keeps up to date at a time for visitors, and
+	// as many for those who have presented the token, whom visitors do not keep out.
 	MaxViewers = 100
+	// maxPages is how many different pages may be among each of the two: only these cost
+	// Redis something, and memory.
+	maxPages = 25
 	// A page is brought up to date this often; where nodes have to be asked for what is
 	// inside namespaces, less often.
 	freshFor         = time.Second
@@ -20,6 +24,7 @@ const (
 
 var (
 	errFull   = errors.New("status: too many pages are open")
+	errBusy   = errors.New("status: the node is too busy to look")
 	errClosed = errors.New("status: the node is stopping")
 )
 
@@ -29,9 +34,10 @@ type feeds struct {
 	src Source
 	ctx context.Context // ends with Close
 
-	mu      sync.Mutex // guards the rest; a leaf
-	open    map[viewer]*feed
-	viewers int
+	mu   sync.Mutex // guards the rest; a leaf
+	open map[viewer]*feed
+	// Whether they are visitors, and how many: viewers and the pages that they look at.
+	viewers, pages map[bool]int
 }
 
 // feed is what viewers of one page share.
@@ -64,14 +70,15 @@ func (s *feeds) join(v viewer) (*feed, error) {
 	if s.ctx.Err() != nil {
 		return nil, errClosed
 	}
-	if s.viewers >= MaxViewers {
+	f := s.open[v]
+	if s.viewers[v.Visitor] >= MaxViewers || f == nil && s.pages[v.Visitor] >= maxPages {
 		return nil, errFull
 	}
-	s.viewers++
-	f := s.open[v]
+	s.viewers[v.Visitor]++
 	if f == nil {
 		f = &feed{viewer: v, turn: make(chan struct{}, 1)}
 		s.open[v] = f
+		s.pages[v.Visitor]++
 	}
 	f.users++
 	return f, nil
@@ -80,9 +87,10 @@ func (s *feeds) join(v viewer) (*feed, error) {
 func (s *feeds) leave(f *feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.viewers--
+	s.viewers[f.viewer.Visitor]--
 	if f.users--; f.users == 0 {
 		delete(s.open, f.viewer)
+		s.pages[f.viewer.Visitor]--
 	}
 }
 
@@ -105,6 +113,15 @@ func (s *feeds) look(ctx context.Context, f *feed) (frame, time.Time, error) {
 	r, detailed := collectPage(collecting, s.src, f.viewer, f.inline)
 	if s.ctx.Err() != nil {
 		return frame{}, time.Time{}, errClosed
+	}
+	if collecting.Err() != nil {
+		// It did not get as far as asking. What was seen last stays; who has seen
+		// nothing comes again.
+		if f.scene == nil {
+			return frame{}, time.Time{}, errBusy
+		}
+		f.until = time.Now().Add(freshFor)
+		return f.frame, f.until, nil
 	}
 	f.inline = detailed
 	next, err := newScene(r, f.viewer)

@@ -170,8 +170,8 @@ func TestEvents_ViewersShareTheWork(t *testing.T) {
 		if n := src.asked() - before; n != 0 {
 			t.Errorf("%d reports while nobody looks", n)
 		}
-		if len(h.feeds.open) != 0 || h.feeds.viewers != 0 {
-			t.Errorf("%d feeds and %d viewers are left", len(h.feeds.open), h.feeds.viewers)
+		if len(h.feeds.open) != 0 || h.feeds.viewers[true] != 0 || h.feeds.pages[true] != 0 {
+			t.Errorf("%d feeds, %v viewers and %v pages are left", len(h.feeds.open), h.feeds.viewers, h.feeds.pages)
 		}
 	})
 }

@@ -18,7 +18,7 @@ const (
 	// pageLimit is how many namespaces the page shows unless asked for another number.
 	pageLimit = 100
 	// maxPageLimit is the greatest such number: rows cost far more than in JSON.
-	maxPageLimit = 1000
+	maxPageLimit = 500
 	// Up to so many of them with so many sockets in all, the page shows what is inside.
 	inlineNamespaces = 20
 	inlineSockets    = 200
