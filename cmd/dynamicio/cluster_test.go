@@ -95,7 +95,7 @@ func TestEmit_ReachesClients(t *testing.T) {
 	url, redis := serveNode(t)
 	c := join(t, url, "/chat")
 	code, stdout, stderr := command(t, "emit", "--redis", redis, "--namespace", "/chat", "news", `{"a":[1,"<"]}`, "plain words", "-2.5")
-	if code != exitDone || stdout != "published to 1 servers\n" {
+	if code != exitDone || stdout != "published to 1 server\n" {
 		t.Fatalf("status %d, output %q, error %q", code, stdout, stderr)
 	}
 	if got, want := c.request(http.MethodGet, ""), `42/chat,["news",{"a":[1,"<"]},"plain words",-2.5]`; got != want {
@@ -114,6 +114,7 @@ func TestEmit_WrongUsage(t *testing.T) {
 		"emit --redis redis://h --namespace //h/n news": "--host",
 		"emit --redis redis://h --bus-dialect x news":   "--bus-dialect",
 		"emit --redis redis://h --bus-dialect go news":  "prefix",
+		"emit --redis redis://h news --room kitchen":    "\"--room\" stands after the event",
 		"status --json --watch":                         "--watch",
 		"status --limit 0":                              "--limit",
 		"status --interval 0s":                          "--interval",

@@ -44,7 +44,7 @@ wrong with it, one error a line. Exit 0 if nothing is, else 2. The files and
 environment variables that it names for secrets must be there.`,
 		Example: `  dynamicio config check dynamicio.yaml && pkill -HUP dynamicio`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			if len(args) != 1 || args[0] == "" {
 				return usagef(`config check needs the name of a file, or "-" for standard input`)
 			}
 			return nil
@@ -55,9 +55,6 @@ environment variables that it names for secrets must be there.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s := newSettings()
 			err := s.readFile(args[0], cmd.InOrStdin())
-			if err == nil {
-				err = s.check()
-			}
 			if err == nil {
 				err = s.verify()
 			}
@@ -114,7 +111,7 @@ func configDefaultCommand() *cobra.Command {
 func configShowCommand() *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
-		Use:   "show [--config FILE] [flags of serve]",
+		Use:   "show [--config FILE] [flags]",
 		Short: "Print the settings that serve would have, and where each comes from",
 		Long: `Print the settings that serve would have with the same flags and environment,
 and where each comes from. Secrets are not shown.`,

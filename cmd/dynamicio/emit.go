@@ -26,7 +26,7 @@ type emitFlags struct {
 func emitCommand() *cobra.Command {
 	var f emitFlags
 	cmd := &cobra.Command{
-		Use:   "emit --redis URL --namespace NAME EVENT [JSON...]",
+		Use:   "emit --redis URL [flags] EVENT [JSON...]",
 		Short: "Publish one event into a cluster",
 		Long: `Publish one event to the clients in a namespace, or in a room of it, on all
 nodes. Arguments are JSON; what is not JSON is taken for a string. Flags stand
@@ -38,6 +38,12 @@ before the event. Only servers with clients in the namespace are counted.`,
 			if len(args) == 0 {
 				return usagef("emit needs the name of an event")
 			}
+			for _, arg := range args[1:] {
+				// Taken for a string, a --room would go to the whole namespace.
+				if strings.HasPrefix(arg, "--") {
+					return usagef("%q stands after the event; flags stand before it, and a text like this is written as JSON, in double quotes", arg)
+				}
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,7 +54,7 @@ before the event. Only servers with clients in the namespace are counted.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "published to %d servers\n", servers)
+			fmt.Fprintf(cmd.OutOrStdout(), "published to %s\n", count(int(servers), "server"))
 			return nil
 		},
 	}

@@ -51,9 +51,9 @@ func printHead(out io.Writer, r *status.Report) {
 		redis = fmt.Sprintf("Redis answers in %.1f ms", r.Redis.LatencyMS)
 	}
 	if r.Lease.Holder != "" {
-		lease = plain(r.Lease.Holder) + " decides retirements"
+		lease = plain(r.Lease.Holder) + " holds the lease"
 		if held := time.Duration(r.Lease.HeldMS) * time.Millisecond; held >= time.Second {
-			lease += " since " + held.Round(time.Second).String()
+			lease += ", for " + held.Round(time.Second).String()
 		}
 	}
 	fmt.Fprintf(out, "%s; %s\n", redis, lease)
