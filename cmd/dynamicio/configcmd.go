@@ -80,18 +80,19 @@ func (e *listError) Error() string { return strings.Join(e.lines, "\n") }
 
 // checkError puts what is wrong with a file in lines, each with its name.
 func checkError(file string, err error) error {
-	if wrong, ok := errors.AsType[config.Errors](err); ok {
-		var list listError
-		for _, e := range wrong {
-			list.lines = append(list.lines, e.Error())
+	wrong, ok := errors.AsType[config.Errors](err)
+	if !ok {
+		wrong = config.Errors{{Text: err.Error()}}
+	}
+	var list listError
+	for _, e := range wrong {
+		text := strings.TrimPrefix(e.Error(), "--config: ")
+		if !strings.HasPrefix(text, file) && e.File == "" {
+			text = file + ": " + text
 		}
-		return &list
+		list.lines = append(list.lines, text)
 	}
-	text := strings.TrimPrefix(err.Error(), "--config: ")
-	if !strings.HasPrefix(text, file) {
-		text = file + ": " + text
-	}
-	return &listError{[]string{text}}
+	return &list
 }
 
 func configDefaultCommand() *cobra.Command {

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/config"
 	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 	"github.com/dynamicio/dynamicio/node"
 )
@@ -60,7 +60,7 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	}
 	srv, err := node.New(o)
 	if err != nil { // what is left to go wrong is a wrong option
-		return s.explain(&usageError{errors.New(flagNames.Replace(err.Error()))})
+		return usageOf(config.Errors{s.explain(err)})
 	}
 	if guard == nil {
 		rules.Open(srv.Registry())

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -120,52 +122,54 @@ func (f *serveFlags) configGroup() config.Group {
 	return config.Group{Title: "Configuration file", Flags: flags}
 }
 
-// complete checks what the flag package cannot, and fills in the options, all
-// but the logger.
-func (f *serveFlags) complete() error {
+// complete checks what the flag package cannot, says all that is wrong, and
+// fills in the options, all but the logger.
+func (f *serveFlags) complete() (wrong []error) {
 	o := &f.options
+	note := func(err error) {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	var err error
 	if o.Host, err = namespace.ParsePattern(f.host); err != nil {
-		return usagef("--host: %v", err)
+		hint := ""
+		if syntax, ok := errors.AsType[*syntax.Error](err); ok {
+			hint = ": " + syntax.Error()
+		}
+		note(usagef(`--host is %q, want "*", "true", a host name or /a regular expression/%s`, f.host, hint))
 	}
 	for _, given := range [...]struct{ flag, value string }{
 		{"host-port", f.hostPort}, {"when-away", f.whenAway}, {"bus-dialect", f.busDialect}, {"log-format", f.logFormat},
 	} {
 		if all := choices[given.flag]; !slices.Contains(all, given.value) {
-			return usagef(`--%s is %q, must be "%s"`, given.flag, given.value, strings.Join(all, `" or "`))
+			note(usagef(`--%s is %q, must be "%s"`, given.flag, given.value, strings.Join(all, `" or "`)))
 		}
 	}
-	if _, err := parseLevel(f.logLevel); err != nil {
-		return err
-	}
+	_, err = parseLevel(f.logLevel)
+	note(err)
 	o.DropHostPort = f.hostPort == "drop"
 	o.RefuseWhenAway = f.whenAway == "refuse"
 	o.GoDialect = f.busDialect == "go"
-	if err := f.checkNumbers(); err != nil {
-		return err
-	}
+	wrong = append(wrong, f.checkNumbers()...)
 	if o.Path == "" || o.Path[0] != '/' {
-		return usagef("--path is %q, must begin with a slash", o.Path)
+		note(usagef("--path is %q, must begin with a slash", o.Path))
 	}
-	if err := checkAddress("listen", f.listen); err != nil {
-		return err
-	}
+	note(checkAddress("listen", f.listen))
 	if f.adminListen != "" {
-		if err := checkAddress("admin-listen", f.adminListen); err != nil {
-			return err
-		}
+		note(checkAddress("admin-listen", f.adminListen))
 		o.DisableMetrics = true // they are on that one
 	}
 	if o.GoDialect && o.BusPrefix == bus.DefaultPrefix {
-		return usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit")
+		note(usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit"))
 	}
 	if o.StatusActions && o.StatusToken == "" {
-		return usagef("--status-actions needs a --status-token: who may act must be told from who may look")
+		note(usagef("--status-actions needs a --status-token: who may act must be told from who may look"))
 	}
-	return nil
+	return wrong
 }
 
-func (f *serveFlags) checkNumbers() error {
+func (f *serveFlags) checkNumbers() (wrong []error) {
 	o := &f.options
 	for _, d := range []struct {
 		flag  string
@@ -175,11 +179,11 @@ func (f *serveFlags) checkNumbers() error {
 		{"ping-timeout", o.PingTimeout}, {"drain-timeout", o.DrainTimeout},
 	} {
 		if d.value <= 0 {
-			return usagef("--%s is %v, must be above 0", d.flag, d.value)
+			wrong = append(wrong, usagef("--%s is %v, must be above 0", d.flag, d.value))
 		}
 	}
 	if o.MaxPayload <= 0 {
-		return usagef("--max-payload is %d, must be above 0", o.MaxPayload)
+		wrong = append(wrong, usagef("--max-payload is %d, must be above 0", o.MaxPayload))
 	}
-	return nil
+	return wrong
 }

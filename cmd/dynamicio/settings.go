@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -69,9 +70,14 @@ func loadSettings(given *pflag.FlagSet) (*settings, error) {
 		return nil, err
 	}
 	s.note(origin{from: fromEnvironment})
+	// Such as --config "$FILE" without a FILE: a node that was to have rules
+	// would be open.
+	if o, ok := s.origins["config"]; ok && o.from == fromCommandLine && s.config == "" {
+		return nil, usagef("--config is empty, want the name of a file")
+	}
 	if s.config != "" {
 		if s.config == "-" {
-			return nil, s.explain(usagef("--config cannot be standard input, which could not be read again"))
+			return nil, usageOf(config.Errors{s.explain(errors.New("--config cannot be standard input, which could not be read again"))})
 		}
 		if err := s.readFile(s.config, nil); err != nil {
 			return nil, err
@@ -104,7 +110,7 @@ func (s *settings) readFile(name string, stdin io.Reader) error {
 	if wrong, ok := errors.AsType[config.Errors](err); ok {
 		return &usageError{wrong}
 	} else if err != nil {
-		return s.explain(usagef("--config: %v", err))
+		return usageOf(config.Errors{s.explain(fmt.Errorf("--config: %w", err))})
 	}
 	s.file = file
 	for _, set := range file.Settings {
@@ -122,47 +128,110 @@ func (s *settings) readFile(name string, stdin io.Reader) error {
 }
 
 // check holds the values against each other.
-func (s *settings) check() error {
-	if err := s.complete(); err != nil {
-		return s.explain(err)
-	}
-	if s.file == nil {
-		return nil
-	}
-	if i, why := s.file.Rules.Unreachable(s.options.Host); why != nil {
-		return &usageError{config.Errors{{File: s.file.Name, Line: s.file.RuleLine(i), Text: fmt.Sprintf("namespaces[%d] %v", i, why)}}}
-	}
-	return nil
-}
+func (s *settings) check() error { return usageOf(s.mistakes()) }
 
-// verify does what else can be done without serving or asking Redis: the
-// packages look at their options.
-func (s *settings) verify() error {
-	o := s.options
-	o.Logger = slog.New(slog.DiscardHandler)
-	if o.Redis != "" {
-		if err := verifyCluster(o); err != nil {
-			return s.explain(&usageError{errors.New(flagNames.Replace(err.Error()))})
+// mistakes are what is wrong with the values.
+func (s *settings) mistakes() (wrong config.Errors) {
+	for _, err := range s.complete() {
+		wrong = append(wrong, s.explain(err))
+	}
+	if s.file != nil {
+		if s.options.DropHostPort {
+			wrong = append(wrong, s.file.Ports()...)
+		}
+		main, err := s.options.Host.NormalizeHost(s.options.DropHostPort)
+		if err != nil {
+			main = s.options.Host // whose mistake is for the node to tell
+		}
+		for _, u := range s.file.Rules.Unreachable(main) {
+			wrong = append(wrong, &config.Error{File: s.file.Name, Line: s.file.RuleLine(u.Rule), Text: fmt.Sprintf("namespaces[%d] %v", u.Rule, u.Why)})
 		}
 	}
-	o.Redis = ""
-	srv, err := node.New(o)
-	if err != nil {
-		return s.explain(&usageError{errors.New(flagNames.Replace(err.Error()))})
-	}
-	return srv.Close(context.Background())
+	return wrong
 }
 
-func verifyCluster(o node.Options) error {
+// verify is check with what else can be done without serving or asking Redis:
+// the packages look at their options. Each package tells of one mistake only,
+// so they are given one option at a time, and all if there is none.
+func (s *settings) verify() error {
+	o := s.options
+	o.Redis = ""
+	probes := []node.Options{
+		{Path: o.Path},
+		{Host: o.Host, DropHostPort: o.DropHostPort},
+		{PingInterval: o.PingInterval},
+		{PingTimeout: o.PingTimeout},
+	}
+	for _, origin := range o.Origins {
+		probes = append(probes, node.Options{Origins: []string{origin}})
+	}
+	wrong := s.mistakes()
+	note := func(err error) {
+		if err == nil {
+			return
+		}
+		e := s.explain(err)
+		if !slices.ContainsFunc(wrong, func(before *config.Error) bool { return *before == *e }) {
+			wrong = append(wrong, e)
+		}
+	}
+	try := func(o node.Options) {
+		o.Logger = slog.New(slog.DiscardHandler)
+		srv, err := node.New(o)
+		if err == nil {
+			err = srv.Close(context.Background())
+		}
+		note(err)
+	}
+	for _, probe := range probes {
+		try(probe)
+	}
+	if len(wrong) == 0 {
+		try(o)
+	}
+	if s.options.Redis != "" {
+		for _, err := range verifyCluster(s.options) {
+			note(err)
+		}
+	}
+	return usageOf(wrong)
+}
+
+// verifyCluster is verify for what only a node in a cluster uses.
+func verifyCluster(o node.Options) (wrong []error) {
+	note := func(err error) {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	client, err := cluster.Connect(o.Redis)
 	if err != nil {
-		return err
+		note(err)
+		client, err = cluster.Connect("redis://localhost") // which is not asked
+		must(err)
 	}
-	dir, err := cluster.New(client, cluster.Options{Cluster: o.Cluster, Node: cmp.Or(o.NodeID, "node"), NodeTTL: o.NodeTTL})
-	if err == nil {
-		_, err = cluster.NewMember(dir, client, cluster.MemberOptions{LeaseTTL: o.LeaseTTL})
+	const name = "node"
+	for _, probe := range []cluster.Options{
+		{Node: name, Cluster: o.Cluster}, {Node: cmp.Or(o.NodeID, name)}, {Node: name, NodeTTL: o.NodeTTL},
+	} {
+		_, err := cluster.New(client, probe)
+		note(err)
 	}
-	return errors.Join(err, client.Close())
+	dir, err := cluster.New(client, cluster.Options{Node: name})
+	must(err)
+	_, err = cluster.NewMember(dir, client, cluster.MemberOptions{LeaseTTL: o.LeaseTTL})
+	note(err)
+	note(client.Close())
+	return wrong
+}
+
+// usageOf makes a mistake in usage of what is wrong, nil if nothing is.
+func usageOf(wrong config.Errors) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	wrong.Sort()
+	return &usageError{wrong}
 }
 
 // rules are those of the file, with the retirement time from wherever it is.
@@ -174,22 +243,22 @@ func (s *settings) rules() *rules.Set {
 
 var flagInText = regexp.MustCompile(`--[a-z][a-z0-9-]*`)
 
-// explain turns the flags that an error names into what was given instead of
-// them: variables of the environment, or keys of the file.
-func (s *settings) explain(err error) error {
-	where := ""
-	text := flagInText.ReplaceAllStringFunc(err.Error(), func(flag string) string {
+// explain turns the flags that an error names, or the options that set them,
+// into what was given instead: variables of the environment, or keys of the file.
+func (s *settings) explain(err error) *config.Error {
+	explained := &config.Error{}
+	explained.Text = flagInText.ReplaceAllStringFunc(flagNames.Replace(err.Error()), func(flag string) string {
 		o, ok := s.origins[flag[2:]]
 		switch {
 		case ok && o.from == fromEnvironment:
 			return envName(flag[2:]) + " (" + flag + ")"
 		case ok && o.from == fromFile:
-			if where == "" {
-				where = fmt.Sprintf("%s:%d: ", o.file, o.line)
+			if explained.File == "" {
+				explained.File, explained.Line = o.file, o.line
 			}
 			return flag[2:]
 		}
 		return flag
 	})
-	return &usageError{errors.New(where + text)}
+	return explained
 }

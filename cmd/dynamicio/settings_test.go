@@ -100,23 +100,25 @@ func TestConfigShow_HidesSecrets(t *testing.T) {
 // What is wrong with a value is told with where it came from, in one line.
 func TestServe_WrongConfiguration(t *testing.T) {
 	for text, want := range map[string]string{
-		"\nhost-port: maybe":                     `f.yaml:2: host-port is "maybe", must be "keep" or "drop"`,
-		"host: /(/":                              "f.yaml:1: host: ",
-		"listen: 8080":                           `f.yaml:1: listen is "8080", want host:port or :port`,
-		"retirement: 0s":                         "f.yaml:1: retirement is 0s, must be above 0",
-		"cors-origin: [a.example]":               `f.yaml:1: cors-origin has "a.example"`,
-		"status-actions: true":                   "f.yaml:1: status-actions needs a --status-token",
-		"redis: ftp://user:hunter2@x":            "f.yaml:1: redis: scheme",
-		"a: 1\nb: 2":                             "f.yaml:1: a is no key; ",
-		"namespaces:\n- match: '*'\n- match: /x": "f.yaml:3: namespaces[1] is never reached: namespaces[0] matches everything before it",
-		"namespaces:\n- {match: /x, host: a.b}":  `f.yaml:2: namespaces[0] is for the host a.b, but every host is the main one (host is "*")`,
+		"\nhost-port: maybe":                      `f.yaml:2: host-port is "maybe", must be "keep" or "drop"`,
+		"host: /(/":                               `f.yaml:1: host is "/(/", want "*", "true", a host name or /a regular expression/: error parsing regexp: missing closing`,
+		"listen: 8080":                            `f.yaml:1: listen is "8080", want host:port or :port`,
+		"retirement: 0s":                          "f.yaml:1: retirement is 0s, must be above 0",
+		"cors-origin: [a.example]":                `f.yaml:1: cors-origin has "a.example"`,
+		"status-actions: true":                    "f.yaml:1: status-actions needs a --status-token",
+		"redis: ftp://user:hunter2@x":             "f.yaml:1: redis: scheme",
+		"a: 1\nb: 2":                              "f.yaml:1: a is no key; ",
+		"namespaces:\n- match: '*'\n- match: /x":  "f.yaml:3: namespaces[1] is never reached: namespaces[0] matches everything before it",
+		"namespaces:\n- {match: /x, host: a.b}":   `f.yaml:2: namespaces[0] is for the host a.b, but every host is the main one`,
+		"host-port: drop\nhosts: {a.b: ['c:80']}": "f.yaml:2: hosts.\"a.b\"[0] has a port, but host-port is drop, so that no host has one: write c",
+		"retirement: 0s\n\nnode-ttl: 0s":          "f.yaml:1: retirement is 0s, must be above 0; ",
 	} {
 		code, stdout, stderr := command(t, "serve", "--config", configFile(t, text))
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "hunter2") {
 			t.Errorf("%q: status %d, error %q; want one line with %q", text, code, stderr, want)
 		}
 	}
-	for _, args := range [][]string{{"--config", "/nonexistent/f.yaml"}, {"--config", "/"}, {"--config", "-"}} {
+	for _, args := range [][]string{{"--config", "/nonexistent/f.yaml"}, {"--config", "/"}, {"--config", "-"}, {"--config", ""}} {
 		if code, _, stderr := command(t, append([]string{"serve"}, args...)...); code != exitUsage || !strings.Contains(stderr, "--config") {
 			t.Errorf("%v: status %d, error %q", args, code, stderr)
 		}
@@ -146,6 +148,9 @@ func TestConfigCheck(t *testing.T) {
 			t.Errorf("%q: status %d, %q, want %q", text, code, got, want)
 		}
 	}
+	if code, _, stderr := command(t, "config", "check", ""); code != exitUsage || !strings.Contains(stderr, "needs the name of a file") {
+		t.Errorf("a file without a name: status %d, error %q", code, stderr)
+	}
 	for _, args := range []string{"config", "config check", "config check a b", "config check /nonexistent", "config show x", "config default x"} {
 		if code, _, stderr := command(t, strings.Fields(args)...); code != exitUsage || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: status %d, error %q", args, code, stderr)
@@ -158,6 +163,68 @@ func TestConfigCheck(t *testing.T) {
 	cmd.SetOut(&out)
 	if err := cmd.Execute(); err == nil || err.Error() != "stdin:1: listen is a list, want a text" {
 		t.Errorf("standard input: %v", err)
+	}
+}
+
+// Mistakes that concern several values are all told at once, in the order of
+// their lines, each once.
+func TestConfigCheck_SaysAllThatIsWrong(t *testing.T) {
+	name := configFile(t, `host: Main.Example:80
+host-port: drop
+when-away: perhaps
+log-level: loud
+retirement: 0s
+node-ttl: 1ms
+lease-ttl: 2ms
+listen: nonsense
+path: nonsense
+cors-origin: [a, https://ok.example, b]
+status-actions: true
+redis: ftp://localhost
+cluster: "{"
+ping-interval: 1us
+namespaces:
+- match: /x
+  host: "tenant.example:443"
+- match: /y
+  host: MAIN.example
+- match: /y
+  host: www.tenant.example
+- match: "*"
+- match: /z
+- match: /x
+hosts:
+  "other.example:1": [Fine.example, "*.fine.example"]
+  tenant.example: [www.tenant.example, "*.Tenant.example:2", "X.example:3"]
+max-payload: 0
+`)
+	code, stdout, stderr := command(t, "config", "check", name)
+	var got []string
+	for line := range strings.Lines(stderr) {
+		rest, named := strings.CutPrefix(line, name+":")
+		if !named {
+			t.Errorf("a line without the file: %s", line)
+		}
+		got = append(got, rest)
+	}
+	want := []string{
+		"3: when-away is", "4: log-level is", "5: retirement is 0s", "6: node-ttl is 1ms, must be at least", "7: lease-ttl is 2ms, must be at least",
+		"8: listen is", "9: path is", `10: cors-origin has "a"`, `10: cors-origin has "b"`, "11: status-actions needs",
+		"12: redis: ", "13: cluster ", "14: ping-interval is 1µs",
+		"17: namespaces[0].host has a port, but host-port is drop, so that no host has one: write tenant.example\n",
+		"18: namespaces[1] is for the host main.example, which is the main one", "20: namespaces[2] is for the host www.tenant.example, which is an alias of tenant.example",
+		"23: namespaces[4] is never reached: namespaces[3]", "24: namespaces[5] is never reached: namespaces[3]",
+		`26: hosts."other.example:1" has a port, `,
+		`27: hosts."tenant.example"[1] has a port, but host-port is drop, so that no host has one: write *.tenant.example`,
+		`27: hosts."tenant.example"[2] has a port, `, "28: max-payload is 0",
+	}
+	if code != exitUsage || stdout != "" || len(got) != len(want) {
+		t.Errorf("status %d, %d lines, want %d", code, len(got), len(want))
+	}
+	for i := range min(len(got), len(want)) {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("got  %swant %s", got[i], want[i])
+		}
 	}
 }
 

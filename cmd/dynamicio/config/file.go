@@ -2,12 +2,10 @@ package config
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -24,6 +22,7 @@ type File struct {
 	Rules    rules.Set
 
 	ruleLines []int
+	ports     Errors
 }
 
 // Setting is the value of a flag.
@@ -35,6 +34,10 @@ type Setting struct {
 
 // RuleLine returns the line where a rule begins.
 func (f *File) RuleLine(i int) int { return f.ruleLines[i] }
+
+// Ports are the mistakes that hosts with a port are where host-port is drop,
+// because none of them ever matches.
+func (f *File) Ports() Errors { return f.ports }
 
 // Excluded reports whether a flag of serve is no key of the file.
 func Excluded(flag string) bool { return flag == "config" || flag == "help" }
@@ -73,9 +76,10 @@ func Decode(name string, text []byte, dir string, flags *pflag.FlagSet) (f *File
 		r.mapping("", root, f.fields(r, flags))
 	}
 	if len(r.errs) == 0 {
+		f.ports = r.ports
 		return f, nil
 	}
-	slices.SortStableFunc(r.errs, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
+	r.errs.Sort()
 	if more := len(r.errs) - maxErrors; more > 0 {
 		r.errs = append(r.errs[:maxErrors:maxErrors], &Error{File: name, Text: "has " + strconv.Itoa(more) + " more errors"})
 	}

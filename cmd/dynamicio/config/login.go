@@ -58,7 +58,7 @@ func (r *loginReader) read(path string, n *yaml.Node) *rules.Connect {
 func (r *loginReader) readTokens(path string, n *yaml.Node) {
 	r.tokensHere = n
 	if v, ok := r.resolve(path, n); ok && v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
-		r.fail(n, path, "is empty, so that no token is accepted")
+		r.fail(n, path, "is empty, so that no token is accepted; want a list of them")
 	}
 	r.sequence(path, n, func(path string, n *yaml.Node) {
 		if token, ok := r.secretText(path, n); ok {
@@ -120,6 +120,10 @@ func (r *jwtReader) read(path string, n *yaml.Node) *rules.JWT {
 	before := len(r.errs)
 	r.mapping(path, n, r.fields())
 	if len(r.errs) > before {
+		return nil
+	}
+	if r.hmac.sources() == 0 && r.publicKey.at == nil {
+		r.fail(n, path, "has no key, want secret, secret-file, secret-env or public-key-file")
 		return nil
 	}
 	if r.hmac.sources() > 0 {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dynamicio/dynamicio/namespace"
 )
 
 // Bounds of a file.
@@ -26,6 +28,7 @@ type reader struct {
 	nodes int
 	depth int
 	errs  Errors
+	ports Errors // see [File.Ports]
 	// secrets is set within what may hold secrets: what stands in the place of
 	// a mapping or a list is not shown then.
 	secrets bool
@@ -46,11 +49,28 @@ type field struct {
 
 // fail notes what is wrong with a value. path is its key, with all that it is in.
 func (r *reader) fail(n *yaml.Node, path, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	r.errs = append(r.errs, r.wrong(n, path, fmt.Sprintf(format, args...)))
+}
+
+func (r *reader) wrong(n *yaml.Node, path, text string) *Error {
 	if path != "" {
 		text = path + " " + text
 	}
-	r.errs = append(r.errs, &Error{r.file, n.Line, text})
+	return &Error{r.file, n.Line, text}
+}
+
+// port notes a host, perhaps with "*." before it, that has a port; for [File.Ports].
+func (r *reader) port(n *yaml.Node, path, host string) {
+	name, wild := strings.CutPrefix(host, "*.")
+	with, _ := namespace.NormalizeHost(name, false)
+	without, _ := namespace.NormalizeHost(name, true)
+	if with != without {
+		if wild {
+			without = "*." + without
+		}
+		text := fmt.Sprintf("has a port, but host-port is drop, so that no host has one: write %s", shorten(without))
+		r.ports = append(r.ports, r.wrong(n, path, text))
+	}
 }
 
 // resolve returns the value that an alias stands for. It reports false if the
@@ -132,6 +152,11 @@ func (r *reader) unknown(key *yaml.Node, path string, fields []field) {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	} else if path != "" {
 		hint = "; there is " + strings.Join(names, ", ")
+	} else {
+		hint = `; "dynamicio config default" shows them all`
+	}
+	if path == "" && slices.Contains(ruleKeys(), key.Value) {
+		hint = `; it belongs to an entry of "namespaces"`
 	}
 	r.fail(key, join(path, quoteKey(key.Value)), "is no key%s", hint)
 }
@@ -193,8 +218,13 @@ func (r *reader) boolean(into *bool) func(string, *yaml.Node) {
 }
 
 func (r *reader) duration(into *time.Duration) func(string, *yaml.Node) {
+	return r.durationOr(into, "")
+}
+
+// durationOr is duration where another word is possible, which or names.
+func (r *reader) durationOr(into *time.Duration, or string) func(string, *yaml.Node) {
+	want := `a duration such as "10s"` + or
 	return func(path string, n *yaml.Node) {
-		const want = `a duration such as "10s"`
 		v, ok := r.scalar(path, n, want)
 		if !ok {
 			return

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"errors"
+	"regexp/syntax"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +80,15 @@ names such as user-{sub}, where {sub} is that claim of the client's JWT`},
 	}
 }
 
+// ruleKeys are the keys of a rule.
+func ruleKeys() []string {
+	var keys []string
+	for _, f := range newRuleReader(&reader{}).fields() {
+		keys = append(keys, f.key)
+	}
+	return keys
+}
+
 func (r *ruleReader) match(path string, n *yaml.Node) {
 	v, ok := r.scalar(path, n, "a pattern")
 	if !ok {
@@ -107,10 +119,19 @@ func (r *ruleReader) host(path string, n *yaml.Node) {
 		p, err = p.NormalizeHost(false)
 	}
 	if err != nil {
-		r.fail(n, path, `is %s, want a host name, "*", "" or /a regular expression/: %s`, describe(v), strings.TrimPrefix(err.Error(), "namespace: host pattern "))
+		hint := ""
+		if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+			hint = ": " + wrong.Error()
+		} else if strings.HasPrefix(v.Value, "*.") {
+			hint = `; all names below one are /\.example\.com$/`
+		}
+		r.fail(n, path, `is %s, want a host name, "*", "" or /a regular expression/%s`, describe(v), hint)
 		return
 	}
 	r.rule.Host, r.rule.AnyHost = p, p == namespace.All
+	if v.Value[0] != '/' {
+		r.port(n, path, p.String())
+	}
 }
 
 func (r *ruleReader) retirement(path string, n *yaml.Node) {
@@ -120,7 +141,7 @@ func (r *ruleReader) retirement(path string, n *yaml.Node) {
 		*d = namespace.Never
 		return
 	}
-	r.duration(d)(path, n)
+	r.durationOr(d, ", or never")(path, n)
 }
 
 func (r *ruleReader) connect(path string, n *yaml.Node) {
@@ -170,7 +191,7 @@ func (r *ruleReader) allow(path string, n *yaml.Node) {
 		return
 	}
 	if v.Kind != yaml.SequenceNode {
-		r.fail(n, path, "is %s, want a list of verbs, or a mapping", describe(v))
+		r.fail(n, path, "is %s, want a list of verbs such as [echo, join], or a mapping of them", describe(v))
 		return
 	}
 	allow := &r.rule.Allow
@@ -200,6 +221,9 @@ func (r *ruleReader) allow(path string, n *yaml.Node) {
 	})
 }
 
+// yesAndNo were booleans in YAML 1.1, and are hardly meant to be rooms.
+var yesAndNo = []string{"yes", "no", "on", "off"}
+
 // rooms reads true, false, or a list of rooms.
 func (r *ruleReader) rooms(into *rules.Rooms) func(string, *yaml.Node) {
 	return func(path string, n *yaml.Node) {
@@ -211,6 +235,10 @@ func (r *ruleReader) rooms(into *rules.Rooms) func(string, *yaml.Node) {
 			if strings.EqualFold(v.Value, "true") {
 				*into = rules.AnyRoom()
 			}
+			return
+		}
+		if v.Kind == yaml.ScalarNode && v.Style == 0 && slices.Contains(yesAndNo, strings.ToLower(v.Value)) {
+			r.fail(n, path, "is %s, want true, false or a list of rooms", describe(v))
 			return
 		}
 		r.sequence(path, n, func(path string, n *yaml.Node) {
@@ -240,6 +268,7 @@ func (r *reader) hosts(path string, n *yaml.Node, into *rules.Hosts) {
 			r.fail(key, at, "%v", err)
 			return
 		}
+		r.port(key, at, canonical)
 		entries = append(entries, entry{canonical, at, value})
 	})
 	for _, e := range entries {
@@ -250,7 +279,9 @@ func (r *reader) hosts(path string, n *yaml.Node, into *rules.Hosts) {
 			}
 			if err := into.AddAlias(e.canonical, alias.Value); err != nil {
 				r.fail(n, path, "is %s: %v", describe(alias), err)
+				return
 			}
+			r.port(n, path, alias.Value)
 		})
 	}
 }

@@ -30,7 +30,7 @@ func (ref *reference) read(r *reader) func(string, *yaml.Node) {
 		ref.path, ref.at = path, n
 		r.text(&ref.name)(path, n)
 		if v, ok := r.resolve(path, n); ok && v.Kind == yaml.ScalarNode && v.Value == "" && v.Tag != "!!null" {
-			r.fail(n, path, "is empty")
+			r.fail(n, path, "is empty, want a name")
 		}
 	}
 }
@@ -53,9 +53,9 @@ func (r *reader) secretText(path string, n *yaml.Node) (string, bool) {
 	switch {
 	case !ok:
 	case v.Kind != yaml.ScalarNode || v.Tag == "!!null" || v.Tag == "!!binary":
-		r.fail(n, path, "is no text")
+		r.fail(n, path, "is no text, want one")
 	case v.Value == "":
-		r.fail(n, path, "is empty")
+		r.fail(n, path, "is empty, want a text")
 	default:
 		return v.Value, true
 	}

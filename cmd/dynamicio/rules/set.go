@@ -135,44 +135,60 @@ func (r *Rule) onHost(host string) bool {
 	return ok && !hasPort(exact) && withoutPort(host) == exact
 }
 
-// Unreachable finds the first rule that can never decide, because an earlier
-// one decides all that it matches, or because its host is an alias or the main
-// one, as main says. It returns -1 if there is none.
-func (s *Set) Unreachable(main namespace.Pattern) (index int, why error) {
+// Unreachable is a rule that can never decide.
+type Unreachable struct {
+	Rule int // its index
+	Why  error
+}
+
+// Unreachable finds the rules that can never decide, because an earlier one
+// decides all that they match, or because their host is an alias or the main
+// one, as main says.
+func (s *Set) Unreachable(main namespace.Pattern) (found []Unreachable) {
 	seen := make(map[[2]string]int)
 	everything := -1
 	for i, r := range s.Rules {
-		if everything >= 0 {
-			return i, fmt.Errorf("is never reached: namespaces[%d] matches everything before it", everything)
-		}
-		host := "*"
+		key := [2]string{"*", r.Match.String()}
 		if !r.AnyHost {
-			host = r.Host.String()
+			key[0] = r.Host.String()
 		}
-		key := [2]string{host, r.Match.String()}
-		if before, ok := seen[key]; ok {
-			return i, fmt.Errorf("is never reached: namespaces[%d] matches the same", before)
-		}
-		seen[key] = i
+		before, twice := seen[key]
+		var why error
 		switch {
-		case r.AnyHost:
-			if r.Match == namespace.All {
-				everything = i
-			}
-		case r.Host.String() == MainHost.String():
-		case main == namespace.All:
-			return i, fmt.Errorf("is for the host %s, but every host is the main one (host is \"*\")", host)
+		case everything >= 0:
+			why = fmt.Errorf("is never reached: namespaces[%d] matches everything before it", everything)
+		case twice:
+			why = fmt.Errorf("is never reached: namespaces[%d] matches the same", before)
 		default:
-			exact, ok := r.exactHost()
-			if _, is := main.Match(exact); ok && is {
-				return i, fmt.Errorf("is for the host %s, which is the main one", host)
-			}
-			if of := s.Hosts.Canonical(exact); ok && of != exact {
-				return i, fmt.Errorf("is for the host %s, which is an alias of %s", host, of)
-			}
+			seen[key] = i
+			why = s.wrongHost(r, main)
+		}
+		if why != nil {
+			found = append(found, Unreachable{i, why})
+		} else if r.AnyHost && r.Match == namespace.All {
+			everything = i
 		}
 	}
-	return -1, nil
+	return found
+}
+
+// wrongHost says why no namespace is ever on the host of a rule, if that is known.
+func (s *Set) wrongHost(r *Rule, main namespace.Pattern) error {
+	host := r.Host.String()
+	if r.AnyHost || host == MainHost.String() {
+		return nil
+	}
+	if main == namespace.All {
+		return fmt.Errorf(`is for the host %s, but every host is the main one: set the key host, now "*", to the main one's name`, host)
+	}
+	exact, ok := r.exactHost()
+	if _, is := main.Match(exact); ok && is {
+		return fmt.Errorf(`is for the host %s, which is the main one: write host: ""`, host)
+	}
+	if of := s.Hosts.Canonical(exact); ok && of != exact {
+		return fmt.Errorf("is for the host %s, which is an alias of %s: write that", host, of)
+	}
+	return nil
 }
 
 // exactHost returns the one host that the rule is for, if it is one.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -87,19 +88,35 @@ func TestSet_FindsUnreachableRules(t *testing.T) {
 		name  string
 		main  namespace.Pattern
 		rules []*Rule
-		want  int
+		want  string
 	}{
-		{"good order", namespace.All, []*Rule{chat, all}, -1},
-		{"after everything", namespace.All, []*Rule{all, chat}, 1},
-		{"twice", namespace.All, []*Rule{chat, {Match: match(t, "/chat"), AnyHost: true}}, 1},
-		{"another host", namespace.Exact("main"), []*Rule{host("a"), host("b"), all}, -1},
-		{"no host is another", namespace.All, []*Rule{chat, host("a")}, 1},
-		{"the main host by name", namespace.Exact("main"), []*Rule{host("main")}, 0},
-		{"an alias", namespace.Exact("main"), []*Rule{host("a"), host("www.a")}, 1},
-		{"the main host", namespace.All, []*Rule{{Match: namespace.All, Host: MainHost}, all}, -1},
+		{"good order", namespace.All, []*Rule{chat, all}, ""},
+		{"after everything", namespace.All, []*Rule{all, chat, all}, "1 namespaces[0] matches everything, 2 namespaces[0] matches everything"},
+		{"after everything on one host", namespace.Exact("main"), []*Rule{host("a"), chat}, ""},
+		{"twice", namespace.All, []*Rule{chat, {Match: match(t, "/chat"), AnyHost: true}}, "1 namespaces[0] matches the same"},
+		{"another host", namespace.Exact("main"), []*Rule{host("a"), host("b"), all}, ""},
+		{"no host is another", namespace.All, []*Rule{chat, host("a"), host("b")}, "1 every host is the main one, 2 every host is the main one"},
+		{"the main host by name", namespace.Exact("main"), []*Rule{host("main")}, "0 is the main one"},
+		{"an alias", namespace.Exact("main"), []*Rule{host("a"), host("www.a"), host("main")}, "1 is an alias of a, 2 is the main one"},
+		{"the main host", namespace.All, []*Rule{{Match: namespace.All, Host: MainHost}, all}, ""},
 	} {
-		if got, why := (&Set{Rules: test.rules, Hosts: hosts}).Unreachable(test.main); got != test.want || (why != nil) != (got >= 0) {
-			t.Errorf("%s: %d (%v), want %d", test.name, got, why, test.want)
+		var got []string
+		for _, u := range (&Set{Rules: test.rules, Hosts: hosts}).Unreachable(test.main) {
+			got = append(got, fmt.Sprint(u.Rule, " ", u.Why))
+		}
+		want := strings.Split(test.want, ", ")
+		if test.want == "" {
+			want = nil
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %q, want %q", test.name, got, want)
+			continue
+		}
+		for i := range got {
+			index, why, _ := strings.Cut(want[i], " ")
+			if !strings.HasPrefix(got[i], index+" ") || !strings.Contains(got[i], why) {
+				t.Errorf("%s: %q, want %q", test.name, got[i], want[i])
+			}
 		}
 	}
 }
