@@ -22,6 +22,7 @@ const (
 // search reads names until limit of them have q.Search in them. next is the last name looked at,
 // empty if there are no more.
 func (d *Directory) search(ctx context.Context, q PageQuery, limit int) (found []string, next string, err error) {
+	part := strings.ToLower(q.Search) // once: it may be long, and the names are many
 	for looked := 0; looked < searchAtAll; {
 		names, err := d.names(ctx, q, searchChunk)
 		if err != nil {
@@ -31,7 +32,7 @@ func (d *Directory) search(ctx context.Context, q PageQuery, limit int) (found [
 			return nil, "", err
 		}
 		for _, name := range names {
-			if namespace.ContainsFold(name, q.Search) {
+			if namespace.ContainsFold(name, part) {
 				if len(found) == limit {
 					return found, found[limit-1], nil
 				}

@@ -18,7 +18,7 @@ func TestPage_LongParametersMakeNoLargePage(t *testing.T) {
 		src.report.Namespaces = append(src.report.Namespaces, space(fmt.Sprintf("/!/%05d", i), 0))
 	}
 	h := newTestHandler(t, src, nil)
-	const most = 12 << 20
+	const most = 4 << 20
 	for _, name := range []string{"after", "q", "namespace"} {
 		for _, length := range []int{MaxParameter, MaxParameter + 1} {
 			query := url.Values{"limit": {"10000"}, name: {strings.Repeat("!", length)}}.Encode()

@@ -164,7 +164,7 @@ const (
 	MaxLimit     = 10000
 	// MaxParameter bounds the parameters that are names or parts of them, in bytes. A page
 	// repeats them in the links of each of its rows.
-	MaxParameter = 2048
+	MaxParameter = 1024
 )
 
 // Query says which part of a report is asked for.
