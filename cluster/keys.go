@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// keys names everything in Redis; DESIGN.md has the table. The hash tag puts all of
+// keys names everything in Redis; the scripts say what is in it. The hash tag puts all of
 // it into one slot, and since it comes first, braces in a name do no harm.
 type keys struct {
 	prefix string // "dynamicio:{<cluster>}:"

@@ -9,7 +9,7 @@ import (
 	"github.com/dynamicio/dynamicio/cluster/redistest"
 )
 
-// The tests below go through PROTOCOL.md in its order: Words, A node, The lease holder.
+// The tests below go by what they are about: words, a node, the holder of the lease.
 
 // Words, era: a server with another run_id begins one, in which no registration stands.
 func TestWords_AnotherServerBeginsAnEra(t *testing.T) {

@@ -53,7 +53,7 @@ func (s *Session) Err() error {
 
 // Fresh reports whether this node may count on not being evicted yet: by its own
 // monotonic clock, its last successful heartbeat was sent less than the node TTL ago. A node
-// that is not fresh admits nobody (PROTOCOL.md, A node, rule 5).
+// that is not fresh admits nobody.
 func (s *Session) Fresh() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// storm watches the invariants of DESIGN.md while clients come and go.
+// storm watches what must always hold while clients come and go.
 type storm struct {
 	t        testing.TB
 	mesh     *mesh

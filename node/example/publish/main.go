@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"github.com/dynamicio/dynamicio/cluster"
 )
 
@@ -43,6 +45,7 @@ func run(ctx context.Context, log *slog.Logger, redisURL, name, room string, eve
 	if every <= 0 {
 		return fmt.Errorf("--every is %v, must be more than 0", every)
 	}
+	logging.Disable() // what go-redis would log to standard error is in the errors
 	client, err := cluster.Connect(redisURL)
 	if err != nil {
 		return fmt.Errorf("--redis: %w", err)
