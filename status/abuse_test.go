@@ -84,3 +84,18 @@ func TestHandler_TellsVisitorsApart(t *testing.T) {
 		t.Errorf("%d reports, want 6", len(src.queries))
 	}
 }
+
+// Two names that look the same are told apart.
+func TestRevealed_NamesThatLookAlike(t *testing.T) {
+	for name, want := range map[string]string{
+		"/chat": "", "/chät 中 b": "", `/"quoted"\`: "",
+		"/chat ": `"/chat "`, "/a  b": `"/a  b"`, " /": `" /"`,
+		"/chat\u00a0": `"/chat\u00a0"`, "/chat\u3164": `"/chat\u3164"`, "/chat\u2800": `"/chat\u2800"`,
+		"/chat\ufe0f": `"/chat\ufe0f"`, "/chat\u034f": `"/chat\u034f"`, "/chat\U000e0100": `"/chat\U000e0100"`,
+		"/\u202e\"ä\\": `"/\u202e\"ä\\"`,
+	} {
+		if got := revealed(name); got != want {
+			t.Errorf("%q shows as %s, want %s", name, got, want)
+		}
+	}
+}

@@ -111,14 +111,31 @@ func plural(n int, one string) string {
 	return count(int64(n)) + " " + one + "s"
 }
 
-// revealed is how a name with signs that do not show (controls, and those that turn
-// the direction of writing) would be written in a program; empty for any other name.
+// revealed is how a name with signs that do not show (controls, those that turn the
+// direction of writing, blanks other than single ones between signs) would be
+// written in a program; empty for any other name.
 func revealed(name string) string {
-	hidden := func(r rune) bool {
-		return r == unicode.ReplacementChar || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co)
+	var b strings.Builder
+	odd := false
+	last := ' ' // one at the beginning does not show
+	for i, r := range name {
+		hidden := doesNotShow(r) || r == ' ' && (last == ' ' || i == len(name)-1)
+		odd = odd || hidden
+		if quoted := strconv.QuoteToASCII(string(r)); hidden && r != ' ' || r == '"' || r == '\\' {
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
+		last = r
 	}
-	if strings.IndexFunc(name, hidden) < 0 {
+	if !odd {
 		return ""
 	}
-	return strconv.QuoteToGraphic(name)
+	return `"` + b.String() + `"`
+}
+
+// doesNotShow reports whether a sign other than the plain blank looks like nothing, or like a blank.
+func doesNotShow(r rune) bool {
+	return r != ' ' && (r == unicode.ReplacementChar || r == '\u2800' ||
+		unicode.In(r, unicode.C, unicode.Z, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point))
 }
