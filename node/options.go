@@ -19,6 +19,8 @@ type Options struct {
 	// Redis is the URL of the Redis that makes this node part of a cluster
 	// ("redis://host:6379"; see [cluster.Connect] for TLS, Sentinel and Redis
 	// Cluster). Default none: the node is alone and keeps everything in memory.
+	// The Redis library writes to standard error when it cannot connect, beside
+	// what Logger gets; its logging.Disable ends that, for the whole process.
 	Redis string
 	// NodeTTL is how long a node may be silent before the others count it out.
 	// Default 10 seconds.

@@ -103,7 +103,9 @@ func (c *Collector) Collect(ctx context.Context, q Query) *Report {
 
 func (c *Collector) collect(ctx context.Context, q Query) *Report {
 	if c.opts.Directory == nil {
-		return c.collectLocal(q)
+		rep := c.collectLocal(q)
+		rep.Redis.Alone = true
+		return rep
 	}
 	select {
 	case c.slots[q.Visitor] <- struct{}{}:

@@ -183,7 +183,7 @@ func TestCollector_RedisAway(t *testing.T) {
 	c := f.collector(false)
 	c.opts.Away = func() time.Duration { return 12 * time.Second }
 	rep := c.Collect(t.Context(), Query{})
-	if rep.Redis.OK || rep.Lease != (Lease{}) || len(rep.Namespaces) != 1 || rep.Totals.Sockets != 2 || len(rep.Nodes) != 1 {
+	if rep.Redis.OK || rep.Redis.Alone || rep.Lease != (Lease{}) || len(rep.Namespaces) != 1 || rep.Totals.Sockets != 2 || len(rep.Nodes) != 1 {
 		t.Errorf("report %+v", rep)
 	}
 	if len(rep.Problems) != 1 || !strings.HasPrefix(rep.Problems[0], "Redis has not answered for 12 s") {
@@ -236,7 +236,7 @@ func TestCollector_Alone(t *testing.T) {
 		t.Errorf("search finds %q", got)
 	}
 	rep := c.Collect(t.Context(), Query{Limit: 5})
-	if len(rep.Expiring) != 10 || rep.Expiring[0].FullName != "/Room-24" || rep.Totals.Empty != 25 || rep.Totals.Namespaces != 27 || rep.Lease.HeldMS < 59_000 {
+	if len(rep.Expiring) != 10 || rep.Expiring[0].FullName != "/Room-24" || rep.Totals.Empty != 25 || rep.Totals.Namespaces != 27 || rep.Lease.HeldMS < 59_000 || !rep.Redis.Alone {
 		t.Errorf("expiring %+v, totals %+v, lease %+v", rep.Expiring, rep.Totals, rep.Lease)
 	}
 }

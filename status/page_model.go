@@ -124,6 +124,9 @@ func newState(r *Report) stateView {
 	case len(r.Problems) > 0 || len(r.Missing) > 0:
 		return stateView{"warn", "!", "Needs a look.", plural(len(r.Problems)+len(r.Missing), "problem") + "."}
 	}
+	if r.Redis.Alone {
+		return stateView{"good", "✓", "All is well.", "This node is alone, without Redis."}
+	}
 	return stateView{"good", "✓", "All is well.", "Nodes: " + nodesNote(states) + ". Redis answers, and " + r.Lease.Holder + " holds the lease."}
 }
 
@@ -206,6 +209,7 @@ func newNode(r *Report, n Node) nodeView {
 }
 
 type leaseView struct {
+	Alone       bool
 	Holder      string
 	Token       uint64
 	Since, Ends template.HTML
@@ -214,7 +218,7 @@ type leaseView struct {
 func newLease(r *Report) leaseView {
 	l := r.Lease
 	return leaseView{
-		Holder: l.Holder, Token: l.Token,
+		Alone: r.Redis.Alone, Holder: l.Holder, Token: l.Token,
 		Since: since(r.Time.Add(-time.Duration(l.HeldMS) * time.Millisecond).Round(time.Second)),
 		Ends:  until(r.Time.Add(time.Duration(l.TTLMS) * time.Millisecond).Round(time.Second)),
 	}

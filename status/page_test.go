@@ -256,6 +256,7 @@ func TestPage_SaysHowTheClusterIs(t *testing.T) {
 	}{
 		"well":         {func(*Report) {}, []string{"All is well.", "2 up", "a holds the lease", `class="state good"`, "<title>✓"}},
 		"Redis away":   {func(r *Report) { r.Redis.OK = false }, []string{"Not well.", "Redis does not answer: this is what node a alone knows", `class="state bad"`, "<title>✕"}},
+		"alone":        {func(r *Report) { r.Redis.Alone = true }, []string{"All is well.", "This node is alone, without Redis.", "decided by this node itself"}},
 		"no lease":     {func(r *Report) { r.Lease = Lease{} }, []string{"Not well.", "Nobody holds the lease", `class="state bad"`}},
 		"silent node":  {func(r *Report) { r.Nodes[1].HeartbeatAgeMS = 4000 }, []string{"Needs a look.", "1 up, 1 silent", `class="dot silent"`, "> silent for ", `class="state warn"`}},
 		"draining":     {func(r *Report) { r.Nodes[1].Draining = true }, []string{"All is well.", "1 up, 1 draining", `class="dot draining"`}},

@@ -43,6 +43,8 @@ type Retired struct {
 type Redis struct {
 	OK        bool    `json:"ok"`
 	LatencyMS float64 `json:"latency_ms"`
+	// Alone: there is none, and OK says nothing.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // Lease says who decides retirements.

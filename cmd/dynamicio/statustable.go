@@ -56,6 +56,9 @@ func printHead(out io.Writer, r *status.Report) {
 			lease += ", for " + held.Round(time.Second).String()
 		}
 	}
+	if r.Redis.Alone {
+		redis, lease = "no Redis", "the node is alone"
+	}
 	fmt.Fprintf(out, "%s; %s\n", redis, lease)
 	for _, problem := range r.Problems {
 		fmt.Fprintf(out, "PROBLEM: %s\n", plain(problem))
