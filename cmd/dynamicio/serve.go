@@ -30,7 +30,8 @@ acknowledgement if the client wants one:
   echo [ARG...]              sends the arguments back
 
 A configuration file can say which namespaces there are, what clients may do in
-them and what they must present; SIGHUP reads its rules and aliases anew.`,
+them and what they must present; SIGHUP reads its rules and aliases anew. Without
+one, SIGHUP ends the process at once, as closing a terminal should.`,
 		Example: `  dynamicio serve --listen 127.0.0.1:8080 --public-status
   dynamicio serve --host myhost.com --retirement 30s --cors-origin https://myhost.com
   dynamicio serve --config dynamicio.yaml`,

@@ -69,6 +69,9 @@ max-payload: 5
 	if want := ":2 /flag false false [https://env.example https://env2.example] 5 2s 10s 25s\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	if got := s.rules().Retirement; got != o.Retirement {
+		t.Errorf("the rules have a retirement time of %v", got)
+	}
 	code, stdout, stderr := command(t, append([]string{"config", "show"}, args...)...)
 	if code != exitDone {
 		t.Fatal(stderr)

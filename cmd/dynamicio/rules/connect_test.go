@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -51,10 +52,11 @@ func newJWT(t testing.TB, o JWTOptions) *JWT {
 }
 
 func TestConnect_Tokens(t *testing.T) {
-	c := NewConnect([]string{"first", "second"})
+	longest := strings.Repeat("x", maxToken)
+	c := NewConnect([]string{"first", "second", longest, longest + "x"})
 	for token, want := range map[string]error{
 		"first": nil, "second": nil, "firs": errTokenInvalid, "first ": errTokenInvalid, "third": errTokenInvalid,
-		strings.Repeat("x", maxToken+1): errTokenInvalid,
+		longest: nil, longest + "x": errTokenInvalid, // which would have to be hashed
 	} {
 		if _, err := c.accept(token); !errors.Is(err, want) {
 			t.Errorf("%.20s: %v, want %v", token, err, want)
@@ -122,9 +124,37 @@ func TestConnect_JWT(t *testing.T) {
 	if _, err := c.accept("static"); err != nil {
 		t.Errorf("a static token beside: %v", err)
 	}
+	// Only who could go on with a newer token is told that this one has expired.
+	for claim, other := range map[string]any{"iss": "evil", "aud": "mail"} {
+		claims := with(claim, other)
+		claims["exp"] = 1
+		if _, err := c.accept(sign(t, jwt.SigningMethodHS256, secretKey, claims)); !errors.Is(err, errTokenInvalid) {
+			t.Errorf("expired, and of another %s: %v", claim, err)
+		}
+	}
 	o.NoExpiry = true
 	if _, err := newJWT(t, o).verify(sign(t, jwt.SigningMethodHS256, secretKey, with("exp", nil))); err != nil {
 		t.Errorf("tokens that never expire are allowed, and %v", err)
+	}
+}
+
+// Clocks may differ as much as is said, and no more.
+func TestJWT_Leeway(t *testing.T) {
+	minuteAgo := jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()}
+	for leeway, good := range map[time.Duration]bool{0: false, 30 * time.Second: false, time.Hour: true} {
+		j := newJWT(t, JWTOptions{Secret: secretKey, Leeway: leeway})
+		if _, err := j.verify(sign(t, jwt.SigningMethodHS256, secretKey, minuteAgo)); (err == nil) != good {
+			t.Errorf("a minute late with %v: %v", leeway, err)
+		}
+	}
+}
+
+// Without JWTs there are no claims.
+func TestConnect_HasClaims(t *testing.T) {
+	var nobody *Connect
+	j := newJWT(t, JWTOptions{Secret: secretKey})
+	if nobody.HasClaims() || NewConnect([]string{"a"}).HasClaims() || !NewConnect(nil, j).HasClaims() {
+		t.Error("claims are where there is no JWT, or not where there is one")
 	}
 }
 
@@ -154,28 +184,40 @@ func TestJWT_PublicKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ecKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	edPublic, edKey, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	claims := jwt.MapClaims{"exp": soon}
+	ec := func(curve elliptic.Curve) *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	ecKey, ec256, ec521 := ec(elliptic.P384()), ec(elliptic.P256()), ec(elliptic.P521())
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &ec256.PublicKey, ec256)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name   string
-		public any
-		good   string
+		text   []byte
 		method jwt.SigningMethod
 		key    any
 	}{
-		{"RSA", &rsaKey.PublicKey, "RS256", jwt.SigningMethodRS256, rsaKey},
-		{"RSA-PSS", &rsaKey.PublicKey, "PS256", jwt.SigningMethodPS256, rsaKey},
-		{"ECDSA", &ecKey.PublicKey, "ES384", jwt.SigningMethodES384, ecKey},
-		{"Ed25519", edPublic, "EdDSA", jwt.SigningMethodEdDSA, edKey},
+		{"RSA", publicPEM(t, &rsaKey.PublicKey), jwt.SigningMethodRS256, rsaKey},
+		{"RSA-PSS", publicPEM(t, &rsaKey.PublicKey), jwt.SigningMethodPS256, rsaKey},
+		{"RSA in PKCS 1", pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsaKey.PublicKey)}), jwt.SigningMethodRS512, rsaKey},
+		{"ECDSA", publicPEM(t, &ecKey.PublicKey), jwt.SigningMethodES384, ecKey},
+		{"ECDSA 256", publicPEM(t, &ec256.PublicKey), jwt.SigningMethodES256, ec256},
+		{"ECDSA 521", publicPEM(t, &ec521.PublicKey), jwt.SigningMethodES512, ec521},
+		{"a certificate", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), jwt.SigningMethodES256, ec256},
+		{"Ed25519", publicPEM(t, edPublic), jwt.SigningMethodEdDSA, edKey},
 	} {
-		text := publicPEM(t, test.public)
+		text := test.text
 		j := newJWT(t, JWTOptions{PublicKey: text})
 		if _, err := j.verify(sign(t, test.method, test.key, claims)); err != nil {
 			t.Errorf("%s: %v", test.name, err)
@@ -195,6 +237,7 @@ func TestNewJWT_SaysWhatIsWrong(t *testing.T) {
 		{JWTOptions{}, "neither"},
 		{JWTOptions{Secret: secretKey, PublicKey: []byte("x")}, "one of them"},
 		{JWTOptions{Secret: []byte("hunter2")}, "at least 32"},
+		{JWTOptions{Secret: secretKey[:31]}, "31 bytes, want at least 32"},
 		{JWTOptions{PublicKey: []byte("x")}, "PEM"},
 		{JWTOptions{PublicKey: private}, "PRIVATE KEY"},
 		{JWTOptions{PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})}, "is none"},

@@ -245,6 +245,30 @@ func TestGuard_ReplaceDuringASetup(t *testing.T) {
 	c.leave()
 }
 
+// Of two sets that replace the rules at the same time the one that does so last
+// holds in all namespaces, for the retirement times too.
+func TestGuard_ReplaceTwiceAtOnce(t *testing.T) {
+	slow, minute := &Set{Retirement: time.Hour}, time.Minute
+	other := &Rule{Match: match(t, "/^elsewhere$/"), AnyHost: true}
+	for range 1_000_000 { // looking for the rule takes a while
+		slow.Rules = append(slow.Rules, other)
+	}
+	slow.Rules = append(slow.Rules, everywhere(nil))
+	reg, g := guarded(t, &Set{})
+	c := enter(t, reg, "", "/x", "")
+	defer c.leave()
+	first := make(chan struct{})
+	go func() { defer close(first); g.Replace(slow) }()
+	for g.set.Load() != slow {
+		time.Sleep(time.Millisecond)
+	}
+	g.Replace(&Set{Retirement: minute})
+	<-first
+	if got := reg.Lookup("/x").Retirement(); got != minute {
+		t.Errorf("it is retired after %v, want %v", got, minute)
+	}
+}
+
 // Traffic, connects and other rules at the same time: what an answer says is
 // always one of the two rules, and once Replace has returned, the new one.
 func TestGuard_ReplaceUnderTraffic(t *testing.T) {

@@ -133,3 +133,32 @@ func TestGuard_LimitsOfOneSocket(t *testing.T) {
 		}
 	})
 }
+
+// Less than one event a second is one now and then, not none.
+func TestGuard_LimitBelowOneASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, _ := guarded(t, &Set{Rules: []*Rule{everywhere(func(r *Rule) { r.Limits.EventsPerSecond = 0.5 })}})
+		c := enter(t, reg, "", "/x", "")
+		defer c.leave()
+		for i, want := range []bool{true, false, true} {
+			if got := c.call(`"echo",1`); (got == "[1]") != want {
+				t.Errorf("event %d: %s", i, got)
+			}
+			time.Sleep(time.Second + time.Millisecond)
+		}
+	})
+}
+
+// An event may be as large as the limit says.
+func TestGuard_LimitOfBytes(t *testing.T) {
+	reg, _ := guarded(t, &Set{Rules: []*Rule{everywhere(func(r *Rule) { r.Limits.EventBytes = 5 })}})
+	c := enter(t, reg, "", "/x", "")
+	defer c.leave()
+	for args, want := range map[string]string{
+		`"echo","123"`: `["123"]`, `"echo","1234"`: failed("the event has 6 bytes, at most 5 are allowed"),
+	} {
+		if got := c.call(args); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+	}
+}

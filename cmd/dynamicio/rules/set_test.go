@@ -22,6 +22,8 @@ func TestSet_FirstMatchDecides(t *testing.T) {
 		{Match: match(t, "/chat"), Host: host("other.example")},
 		{Match: match(t, `/^\/chat\/[a-z]+$/`), AnyHost: true},
 		{Match: match(t, "*"), Host: host(`/\.tenant\.example$/`)},
+		{Match: match(t, "*"), Host: host("[::1]")},
+		{Match: match(t, "*"), Host: host("port.example:81")},
 	}
 	set := &Set{Rules: list}
 	for _, test := range []struct {
@@ -39,6 +41,10 @@ func TestSet_FirstMatchDecides(t *testing.T) {
 		{"", "/chat/abc/d", -1},
 		{"x.tenant.example", "/whatever", 4},
 		{"x.tenant.example.evil", "/whatever", -1},
+		{"[::1]:80", "/", 5},
+		{"port.example:81", "/", 6},
+		{"port.example:82", "/", -1},
+		{"port.example", "/", -1},
 		{"", "/", -1},
 	} {
 		var want *Rule
@@ -140,6 +146,7 @@ func TestRooms_Has(t *testing.T) {
 		{"user-{none}", "user-", claims, false},
 		{"{team}/{sub}", "7/anna", claims, true},
 		{"{team}/{sub}", "7/", claims, false},
+		{"{none}", "", claims, false},
 	} {
 		r := rooms(t, "other", test.entry)
 		if got := r.has(test.room, test.claims); got != test.want {
@@ -162,7 +169,7 @@ func TestRooms_Has(t *testing.T) {
 
 func TestHosts_Canonical(t *testing.T) {
 	var h Hosts
-	for _, name := range []string{"Example.com.", "api.example.com", "tls.example:8443"} {
+	for _, name := range []string{"Example.com.", "api.example.com", "tls.example:8443", "[::7]"} {
 		if _, err := h.AddCanonical(name); err != nil {
 			t.Fatal(err)
 		}
@@ -170,6 +177,7 @@ func TestHosts_Canonical(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"example.com", "www.example.com"}, {"example.com", "*.example.com"}, {"api.example.com", "*.v1.example.com"},
 		{"tls.example:8443", "plain.example"}, {"example.com", "old.example:81"}, {"example.com", "[::1]"},
+		{"[::7]", "seven.example"},
 	} {
 		if err := h.AddAlias(pair[0], pair[1]); err != nil {
 			t.Fatalf("%s: %v", pair[1], err)
@@ -190,6 +198,7 @@ func TestHosts_Canonical(t *testing.T) {
 		"old.example:81":        "example.com",
 		"old.example:82":        "old.example:82",
 		"[::1]:8080":            "example.com:8080",
+		"seven.example:81":      "[::7]:81",
 		"[::2]:8080":            "[::2]:8080",
 		"notexample.com":        "notexample.com",
 		"example.com.evil.test": "example.com.evil.test",
@@ -198,11 +207,13 @@ func TestHosts_Canonical(t *testing.T) {
 			t.Errorf("%s is %s, want %s", host, got, want)
 		}
 	}
-	if got := h.Len(); got != 6 {
-		t.Errorf("%d aliases, want 6", got)
+	if got := h.Len(); got != 7 {
+		t.Errorf("%d aliases, want 7", got)
 	}
-	if _, err := h.AddCanonical("EXAMPLE.com"); err == nil {
-		t.Error("a canonical name is there twice")
+	for _, bad := range []string{"EXAMPLE.com", "", "a b"} {
+		if _, err := h.AddCanonical(bad); err == nil {
+			t.Errorf("%q is taken for a canonical name", bad)
+		}
 	}
 	for _, bad := range []string{"www.example.com", "WWW.example.com", "api.example.com", "*.example.com", "a b", "*", "*.", ""} {
 		if err := h.AddAlias("example.com", bad); err == nil {
