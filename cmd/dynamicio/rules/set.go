@@ -74,6 +74,10 @@ var Verbs = []string{"broadcast", "to", "join", "leave", "echo"}
 // MainHost matches what is on no virtual host but the main one.
 var MainHost = namespace.Regexp(regexp.MustCompile(`^$`))
 
+// withoutSlash finds regular expressions in which ^ stands before a letter, so
+// that they never match. Others may never match, too.
+var withoutSlash = regexp.MustCompile(`^/\^[\pL\pN_-]+[^|*?{]*/$`)
+
 // ParseMatch reads a pattern for the names of namespaces: "*" is all, "/x/" a
 // regular expression, which is not anchored, and all else an exact name.
 func ParseMatch(s string) (namespace.Pattern, error) {
@@ -85,9 +89,15 @@ func ParseMatch(s string) (namespace.Pattern, error) {
 	case s[0] != '/':
 		return namespace.Pattern{}, errors.New("a namespace begins with a slash")
 	case len(s) > 1 && s[len(s)-1] == '/':
-		return parseRegexp(s)
+		p, err := parseRegexp(s)
+		if err == nil && withoutSlash.MatchString(s) {
+			err = errors.New(`a namespace begins with a slash, and so does what ^ stands before: /^\/name$/`)
+		}
+		return p, err
 	case strings.Contains(s, ",") || strings.HasPrefix(s, "//"):
 		return namespace.Pattern{}, errors.New("no client could ask for such a name")
+	case strings.HasSuffix(s, "/*"):
+		return namespace.Pattern{}, errors.New(`"*" is all only where it stands alone; all below a name are /^\/name\//`)
 	}
 	return namespace.Exact(s), nil
 }

@@ -63,12 +63,13 @@ func TestSet_FirstMatchDecides(t *testing.T) {
 func TestParseMatch_SaysWhatIsWrong(t *testing.T) {
 	for s, want := range map[string]string{
 		"": "empty", "chat": "slash", "//host/x": "no client", "/a,b": "no client", "//": "empty", "/(/": "missing closing",
+		"/chat/*": "stands alone", "/^chat$/": "begins with a slash", "/^chat-[0-9]+/": "begins with a slash",
 	} {
 		if _, err := ParseMatch(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", s, err, want)
 		}
 	}
-	for s, names := range map[string]string{"/": "/", "/chat": "/chat", "*": "/x", "/a/": "/banana"} {
+	for s, names := range map[string]string{"/": "/", "/chat": "/chat", "*": "/x", "/a/": "/banana", `/^\/a$/`: "/a", "/^a?/": "/b", "/^a|b/": "/b", "/^/": "/b", "/^[/a]b/": "/b", "/^.b/": "/b", "/a*": "/a*"} {
 		p, err := ParseMatch(s)
 		if err != nil {
 			t.Errorf("%q: %v", s, err)
