@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,8 +17,9 @@ const (
 	cookieName = "dynamicio_status"
 	// cookieLife is how long a browser stays signed in.
 	cookieLife = 12 * time.Hour
-	// maxForm bounds the body of a form, in bytes.
-	maxForm = 64 << 10
+	// maxForm bounds the body of a form, in bytes, and formTimeout how long it may take to come.
+	maxForm     = 64 << 10
+	formTimeout = 10 * time.Second
 )
 
 // access is what a request may do.
@@ -235,10 +237,13 @@ func (h *Handler) serveSignOut(w http.ResponseWriter, r *http.Request) {
 // come from a page of somebody else's.
 func (h *Handler) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	if err := h.crossOrigin.Check(r); err != nil {
-		h.log.Warn("status: a form from another origin", "address", r.RemoteAddr, "origin", r.Header.Get("Origin"))
+		h.log.Warn("status: a form from another origin", "address", r.RemoteAddr, "origin", fmt.Sprintf("%.200s", r.Header.Get("Origin")))
 		http.Error(w, "status: this form comes from another origin", http.StatusForbidden)
 		return nil, false
 	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(formTimeout)) // a server that knows no deadlines has its own
+	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, "status: the form cannot be read", http.StatusBadRequest)

@@ -1,10 +1,15 @@
 package status
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,4 +141,42 @@ func TestEvents_HeadEndsAtOnce(t *testing.T) {
 			t.Errorf("%d %v after %v", w.Code, w.Header(), d)
 		}
 	})
+}
+
+// formReader is a response to a form whose body comes slowly; it knows when that is given up.
+type formReader struct {
+	http.ResponseWriter
+	deadlines []time.Time
+}
+
+func (w *formReader) SetReadDeadline(t time.Time) error {
+	w.deadlines = append(w.deadlines, t)
+	return nil
+}
+
+// A form that does not come keeps no connection for ever, and what comes after it on the connection has all time.
+func TestForm_IsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := guardedBy(t, &fakeSource{report: well()}, true)
+		for _, path := range []string{"signin", "signout", "actions"} {
+			w := &formReader{ResponseWriter: httptest.NewRecorder()}
+			h.ServeHTTP(w, request("POST", "/socket.io/status/"+path, "token=x", "Authorization: Bearer "+token))
+			want := []time.Time{time.Now().Add(formTimeout), {}}
+			if !slices.Equal(w.deadlines, want) {
+				t.Errorf("%s: deadlines %v, want %v", path, w.deadlines, want)
+			}
+		}
+	})
+}
+
+// Anybody can send a form from elsewhere, as often as they like.
+func TestForm_LogsLittle(t *testing.T) {
+	var log bytes.Buffer
+	h := newTestHandler(t, &fakeSource{report: well()}, func(o *Options) {
+		o.Token, o.Logger = token, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	w := serve(h, request("POST", "/socket.io/status/signin", "token=x", "Origin: http://"+strings.Repeat("x", 30_000)))
+	if w.Code != http.StatusForbidden || log.Len() == 0 || log.Len() > 600 {
+		t.Errorf("%d, and %d bytes of log", w.Code, log.Len())
+	}
 }
