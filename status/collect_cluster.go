@@ -161,5 +161,9 @@ func (c *Collector) addPermanent(rep *Report, q Query) (added int) {
 		}
 	}
 	slices.SortFunc(rep.Namespaces, func(a, b Namespace) int { return strings.Compare(a.FullName, b.FullName) })
+	if q.Namespace == "" && q.Limit > 0 && len(rep.Namespaces) > q.Limit {
+		rep.Namespaces = rep.Namespaces[:q.Limit] // what they have pushed out is on the next page
+		rep.Next = rep.Namespaces[q.Limit-1].FullName
+	}
 	return added
 }

@@ -151,6 +151,19 @@ func TestCollector_AHostSeesItsOwn(t *testing.T) {
 	}
 }
 
+// A page is no longer than asked for, with permanent namespaces that Redis does not know.
+func TestCollector_PermanentOnesCount(t *testing.T) {
+	f := wellNode()
+	f.states = []cluster.NamespaceState{{FullName: "/b"}, {FullName: "/d"}}
+	f.infos = []namespace.Info{{FullName: "/a", Permanent: true}, {FullName: "/c", Permanent: true}}
+	for limit, next := range map[int]string{1: "/a", 2: "/b", 3: "/c", 4: ""} {
+		rep := f.collector(false).Collect(t.Context(), Query{Limit: limit})
+		if len(rep.Namespaces) != limit || rep.Next != next {
+			t.Errorf("limit %d: %d namespaces, next %q", limit, len(rep.Namespaces), rep.Next)
+		}
+	}
+}
+
 // What is wrong is said in words; where nothing is, there is an empty list, not null.
 func TestCollector_Problems(t *testing.T) {
 	f := wellNode()
