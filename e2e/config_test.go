@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -112,6 +113,19 @@ func TestConfig_Reload(t *testing.T) {
 	}
 }
 
+// Without a file there is nothing to reload, and a hangup ends the process.
+func TestConfig_HangupWithoutAFile(t *testing.T) {
+	// A process that nohup started has the signal ignored, and so would the node.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	s := startServer(t)
+	s.signal(syscall.SIGHUP)
+	if code := s.wait(); code != -1 {
+		t.Errorf("status %d, want the end by the signal", code)
+	}
+}
+
 // Two nodes read a new retirement time: what is empty everywhere is retired by
 // it everywhere, what is occupied on the other node is not.
 func TestConfig_ReloadInACluster(t *testing.T) {
@@ -211,11 +225,16 @@ func TestConfig_WrongFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := configDir(t, map[string]string{"f.yaml": "listen: 127.0.0.1:0\nnamespaces:\n  - match: /x\n    retirement: 10\n"})
-	cmd := exec.CommandContext(t.Context(), bin, "serve", "--config", "f.yaml")
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	want := "dynamicio: f.yaml:4: namespaces[0].retirement is \"10\", want a duration such as \"10s\"\n"
-	if cmd.ProcessState.ExitCode() != 2 || string(out) != want {
-		t.Errorf("%v, %q, want status 2 and %q", err, out, want)
+	for name, want := range map[string]string{
+		"f.yaml":  "dynamicio: f.yaml:4: namespaces[0].retirement is \"10\", want a duration such as \"10s\", or never\n",
+		"no.yaml": "dynamicio: --config: open no.yaml: no such file or directory\n",
+		"":        "dynamicio: --config is empty, want the name of a file\n",
+	} {
+		cmd := exec.CommandContext(t.Context(), bin, "serve", "--config", name)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != 2 || string(out) != want {
+			t.Errorf("%v, %q, want status 2 and %q", err, out, want)
+		}
 	}
 }
