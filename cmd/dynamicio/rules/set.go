@@ -68,7 +68,7 @@ func AllowAll() Allow {
 // open is the rule of a node without rules.
 var open = &Rule{AnyHost: true, Allow: AllowAll()}
 
-// Verbs are the events that a client may send, as CONTRACT.md names them.
+// Verbs are the events that a client may send.
 var Verbs = []string{"broadcast", "to", "join", "leave", "echo"}
 
 // MainHost matches what is on no virtual host but the main one.
