@@ -40,8 +40,9 @@ func configCheckCommand() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Say everything that is wrong with a configuration file",
 		Long: `Read a configuration file, "-" for standard input, and say everything that is
-wrong with it, one error a line. Exit 0 if nothing is, else 2. The files and
-environment variables that it names for secrets must be there.`,
+wrong with it, one error a line; of values that do not fit together, once each is
+good by itself. Exit 0 if nothing is wrong, else 2. The files and environment
+variables that it names for secrets must be there.`,
 		Example: `  dynamicio config check dynamicio.yaml && pkill -HUP dynamicio`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
