@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"net/url"
 	"sync"
 	"time"
 
@@ -191,15 +192,44 @@ func (b *Bus) answerAside(q *wire.Request, f func(context.Context)) bool {
 // maxUID bounds the part of a channel's name that another server chooses.
 const maxUID = 64
 
+func (b *Bus) encodeAnswer(q *wire.Request, r *wire.Response) ([]byte, error) {
+	payload, err := wire.AppendResponse(nil, b.opts.Dialect, q.Type, r)
+	if err == nil {
+		err = b.checkSize(payload)
+	}
+	return payload, err
+}
+
+// bare describes sockets without what their clients chose, which may be large: otherwise some with long
+// headers could keep all others from being seen. Rooms are left out last. Of the address, the
+// version of the protocol stays: ids of old ones are secret.
+func bare(sockets []namespace.SocketInfo, rooms bool) []namespace.SocketInfo {
+	out := make([]namespace.SocketInfo, len(sockets))
+	for i, s := range sockets {
+		h := s.Handshake
+		out[i] = namespace.SocketInfo{ID: s.ID, Node: s.Node, Transport: s.Transport, Handshake: namespace.HandshakeInfo{
+			Time: h.Time, Address: h.Address, XDomain: h.XDomain, Secure: h.Secure, Issued: h.Issued,
+		}}
+		if rooms {
+			out[i].Rooms = s.Rooms
+		}
+		if u, err := url.Parse(h.URL); err == nil && u.Query().Get("EIO") == "3" {
+			out[i].Handshake.URL = "?EIO=3"
+		}
+	}
+	return out
+}
+
 // respond publishes an answer. It does not block.
 func (b *Bus) respond(sp *space, q *wire.Request, r *wire.Response) {
 	if q.ID == "" {
 		return
 	}
 	r.ID, r.Node = q.ID, b.opts.NodeID
-	payload, err := wire.AppendResponse(nil, b.opts.Dialect, q.Type, r)
-	if err == nil {
-		err = b.checkSize(payload)
+	payload, err := b.encodeAnswer(q, r)
+	for step := 0; err != nil && len(r.Sockets) > 0 && step < 2; step++ {
+		r.Sockets, r.Incomplete = bare(r.Sockets, step == 0), true
+		payload, err = b.encodeAnswer(q, r)
 	}
 	if err != nil {
 		b.log.Error("bus: answer cannot be sent", "namespace", sp.full, "error", err)
