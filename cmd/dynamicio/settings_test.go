@@ -151,6 +151,10 @@ func TestConfigCheck(t *testing.T) {
 			t.Errorf("%q: status %d, %q, want %q", text, code, got, want)
 		}
 	}
+	// With host-port: keep, as it is by default, hosts may have ports.
+	if code, _, stderr := command(t, "config", "check", configFile(t, "hosts: {'a:1': ['b:2']}")); code != exitDone {
+		t.Error(stderr)
+	}
 	if code, _, stderr := command(t, "config", "check", ""); code != exitUsage || !strings.Contains(stderr, "needs the name of a file") {
 		t.Errorf("a file without a name: status %d, error %q", code, stderr)
 	}

@@ -129,9 +129,7 @@ func (r *ruleReader) host(path string, n *yaml.Node) {
 		return
 	}
 	r.rule.Host, r.rule.AnyHost = p, p == namespace.All
-	if v.Value[0] != '/' {
-		r.port(n, path, p.String())
-	}
+	r.port(n, path, p.String())
 }
 
 func (r *ruleReader) retirement(path string, n *yaml.Node) {
