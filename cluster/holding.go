@@ -71,33 +71,37 @@ func (h *holding) run() {
 // comes.
 func (h *holding) decide(held *lease.Held) error {
 	m := h.member
-	// Eviction wants to be looked at three times in a node TTL at least.
-	watch := time.NewTicker(m.dir.NodeTTL() / 4)
-	defer watch.Stop()
-	evict := true
+	var evictAt time.Time
 	for {
 		if err := cmp.Or(held.Check(), m.ctx.Err()); err != nil {
 			return err
 		}
 		wait := m.dir.NodeTTL() / 4
 		if s := m.current(); s != nil {
-			next, err := h.look(held, s, evict)
-			switch {
-			case errors.Is(err, lease.ErrLost):
-				return err
-			case err == nil && next >= 0:
-				wait = min(wait, next)
+			var err error
+			if !time.Now().Before(evictAt) {
+				var next time.Duration
+				next, err = h.evict(held, s)
+				// It wants to be looked at three times in a node TTL at least.
+				evictAt = time.Now().Add(min(wait, max(next, time.Millisecond)))
 			}
-			evict = false
+			if err == nil {
+				var next time.Duration
+				if next, err = h.retire(held, s); err == nil && next >= 0 {
+					wait = min(wait, next)
+				}
+			}
+			if errors.Is(err, lease.ErrLost) {
+				return err
+			}
+			wait = max(0, min(wait, time.Until(evictAt)))
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-held.Context().Done(): // the check says why
 		case <-m.ctx.Done():
 		case <-m.decide:
-			evict = true // a node may have gone: what it leaves has to be swept
-		case <-watch.C:
-			evict = true
+			evictAt = time.Time{} // a node may have gone: what it leaves has to be swept
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -111,29 +115,34 @@ func (m *Member) current() *Session {
 	return m.session
 }
 
-// look decides what can be decided now and says when something is due next,
-// negative if only a notice will tell.
-func (h *holding) look(held *lease.Held, s *Session, evict bool) (time.Duration, error) {
-	ctx := held.Context()
-	if evict {
-		d, err := s.Evict(ctx, held.Token())
+// evict counts out who was silent for too long, sweeps up what they leave, and says
+// when the next may have been.
+func (h *holding) evict(held *lease.Held, s *Session) (time.Duration, error) {
+	ctx, m := held.Context(), h.member
+	d, err := s.Evict(ctx, held.Token())
+	if err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	m.stats.Evicted += int64(len(d.Evicted))
+	m.mu.Unlock()
+	for _, id := range d.Evicted {
+		m.log.Warn("node evicted: silent past its time", "evicted", id)
+	}
+	for more := true; more; {
+		swept, err := s.Sweep(ctx, held.Token())
 		if err != nil {
 			return 0, err
 		}
-		h.member.mu.Lock()
-		h.member.stats.Evicted += int64(len(d.Evicted))
-		h.member.mu.Unlock()
-		for _, id := range d.Evicted {
-			h.member.log.Warn("node evicted: silent past its time", "evicted", id)
-		}
-		for more := true; more; {
-			swept, err := s.Sweep(ctx, held.Token())
-			if err != nil {
-				return 0, err
-			}
-			more = swept.More
-		}
+		more = swept.More
 	}
+	return d.Wait, nil
+}
+
+// retire retires what is due, and says when something will be next, negative if
+// only a notice will tell.
+func (h *holding) retire(held *lease.Held, s *Session) (time.Duration, error) {
+	ctx := held.Context()
 	d, err := s.Retire(ctx, held.Token())
 	if err != nil {
 		return 0, err

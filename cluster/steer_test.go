@@ -144,6 +144,21 @@ func TestDismiss_AJoinCallsItOff(t *testing.T) {
 	}
 }
 
+// What was made permanent after a dismissal, and then not permanent again, has its full time.
+func TestDismiss_PermanenceCallsItOff(t *testing.T) {
+	w := newWorld(t, redistest.Start(t))
+	s := w.node("a")
+	w.settle(s)
+	epoch := w.join(s, "/x")
+	w.leave(s, "/x", time.Hour)
+	w.dismiss(s, "/x")
+	w.retime(s, "/x", epoch, -1)
+	w.retime(s, "/x", epoch, time.Hour)
+	if names, _ := w.retire(s); names != nil {
+		t.Errorf("retired %v at once", names)
+	}
+}
+
 func TestDismiss_Refuses(t *testing.T) {
 	w := newWorld(t, redistest.Start(t))
 	s := w.node("a")

@@ -26,6 +26,8 @@ if not stands(KEYS[1], ARGV[1], ARGV[2]) then return fenced() end
 local h = redis.call('HMGET', KEYS[3], 'era', 'epoch', 'emptied')
 if h[1] ~= ARGV[3] or h[2] ~= ARGV[5] then return {0, 0} end
 redis.call('HSET', KEYS[3], 'retirement', ARGV[6])
+-- What shall stay for ever is not dismissed any more, nor when it may go again later.
+if tonumber(ARGV[6]) < 0 then redis.call('HDEL', KEYS[3], 'dismissed') end
 if not h[3] then return {tonumber(h[2]), 0} end
 schedule(KEYS[3], KEYS[4], KEYS[2], ARGV[4], tonumber(h[3]))
 wake(KEYS[4], KEYS[5], ARGV[4], h[2])
