@@ -109,9 +109,10 @@ func (c *Cluster) Close(ctx context.Context) error {
 // Ready says why clients should be sent to other nodes, nil if all is well: the
 // node is registered, and hears its own probe over the bus.
 func (c *Cluster) Ready() error {
+	if err := c.member.Ready(); err != nil {
+		return err
+	}
 	switch {
-	case !c.member.Ready():
-		return errors.New("not registered in Redis")
 	case !c.bus.Connected():
 		return errors.New("not subscribed in Redis")
 	case !c.bus.Healthy():

@@ -2,7 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/dynamicio/dynamicio/namespace"
 )
@@ -31,6 +34,7 @@ func (m *Member) carry() {
 			}
 		}
 		s, err := m.register()
+		m.remember(err)
 		if err != nil {
 			if pause == 0 {
 				m.log.Warn("not registered in Redis; trying on", "node", m.dir.Node(), "error", err)
@@ -53,6 +57,15 @@ func (m *Member) carry() {
 		// Two processes with one id end each other's sessions for ever: not at full speed.
 		pause = min(max(2*pause, minPause), maxPause)
 	}
+}
+
+// remember keeps what Redis itself said when it refused the node, nil after a
+// registration. What went wrong on the way there has addresses in it, and is for the log.
+func (m *Member) remember(err error) {
+	said, _ := errors.AsType[redis.Error](err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refusal = said
 }
 
 // register begins a session and asserts all that the node has.

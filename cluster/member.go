@@ -71,6 +71,7 @@ type Member struct {
 	mu      sync.Mutex
 	session *Session  // nil while away
 	since   time.Time // when it was lost
+	refusal error     // what Redis said to the last attempt to register, if it said something
 	beaten  time.Time // when the last heartbeat of the sessions before was sent
 	entries map[string]*entry
 	dirty   []*entry // with something to tell the directory
@@ -257,12 +258,19 @@ func (m *Member) Admit() error {
 	return nil
 }
 
-// Ready reports whether the node is registered and not about to be evicted.
-func (m *Member) Ready() bool {
+// Ready says why the node is not registered, or is about to be evicted; nil if
+// all is well.
+func (m *Member) Ready() error {
 	m.mu.Lock()
-	s := m.session
+	s, refusal := m.session, m.refusal
 	m.mu.Unlock()
-	return s != nil && s.Fresh()
+	switch {
+	case s != nil && s.Fresh():
+		return nil
+	case refusal != nil:
+		return fmt.Errorf("not registered in Redis, which says: %w", refusal)
+	}
+	return errors.New("not registered in Redis")
 }
 
 // awayFor is how long the node has had no session; 0 while it has one.

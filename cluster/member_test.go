@@ -128,12 +128,30 @@ func (w *world) until(what string, true func() bool) {
 func (w *world) ready(all ...*testMember) {
 	w.Helper()
 	for _, m := range all {
-		w.until(m.String()+" is registered", m.Ready)
+		w.until(m.String()+" is registered", func() bool { return m.Ready() == nil })
 	}
 	w.until("the era is settled and somebody leads", func() bool {
 		o, err := all[0].dir.Overview(w.ctx)
 		return err == nil && o.SettledIn == 0 && len(o.Asserting) == 0 && o.Lease.Holder != ""
 	})
+}
+
+// A node that Redis refuses says why, and is ready when the reason is gone.
+func TestMember_SaysWhyRedisRefusesIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, redistest.Start(t))
+	if err := w.admin.Do(w.ctx, "ACL", "SETUSER", "default", "-evalsha", "-eval").Err(); err != nil {
+		t.Fatal(err)
+	}
+	a := w.member("a", MemberOptions{})
+	w.until("the reason", func() bool {
+		err := a.Ready()
+		return err != nil && strings.Contains(err.Error(), "NOPERM")
+	})
+	if err := w.admin.Do(w.ctx, "ACL", "SETUSER", "default", "+@all").Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("registration", func() bool { return a.Ready() == nil })
 }
 
 func TestMember_RetiresEverywhereOnce(t *testing.T) {
@@ -207,7 +225,7 @@ func TestMember_SurvivesTheLossOfItsSession(t *testing.T) {
 		if e := a.join(fmt.Sprintf("/during%d", before)); e == 0 {
 			t.Error("joined in no epoch")
 		}
-		w.until("registered anew", func() bool { return a.Stats().Registrations > before && a.Ready() })
+		w.until("registered anew", func() bool { return a.Stats().Registrations > before && a.Ready() == nil })
 	}
 	for name, epoch := range map[string]uint64{"/x": x, "/y": y} {
 		if e := b.join(name); e != epoch {
@@ -282,7 +300,7 @@ func TestMember_AdmitsWhileAway(t *testing.T) {
 	if err := a.Admit(); err != nil {
 		t.Errorf("Admit = %v", err)
 	}
-	if a.Ready() {
+	if a.Ready() == nil {
 		t.Error("ready without Redis")
 	}
 	brief := a.join("/brief")
@@ -372,7 +390,7 @@ func TestMember_CallbacksHoldUpNothing(t *testing.T) {
 		w.until(name+" is being retired", func() bool { return a.local.times("retire", name, epoch) == 1 })
 	}
 	time.Sleep(2 * memberTTL)
-	if !a.Ready() || a.Stats().Registrations != 1 {
+	if a.Ready() != nil || a.Stats().Registrations != 1 {
 		t.Errorf("ready %v after %d registrations", a.Ready(), a.Stats().Registrations)
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, 100*time.Millisecond)

@@ -72,7 +72,7 @@ func TestMember_BlamesNobodyForItself(t *testing.T) {
 	lost := func(what string, do func()) {
 		before := a.Stats().Registrations
 		do()
-		w.until("registered anew: "+what, func() bool { return a.Stats().Registrations > before && a.Ready() })
+		w.until("registered anew: "+what, func() bool { return a.Stats().Registrations > before && a.Ready() == nil })
 	}
 	lost("the data is lost", func() { w.admin.FlushAll(w.ctx) })
 	lost("evicted", func() { w.admin.HDel(w.ctx, a.dir.keys.sessions, "a") })

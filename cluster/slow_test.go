@@ -110,7 +110,7 @@ func TestMember_LivesWhileItHasALotToTell(t *testing.T) {
 	slowly(p, lag)
 	begun := time.Now()
 	a.joinCrowd()
-	if n := a.Stats().Registrations; n != 1 || !a.Ready() {
+	if n := a.Stats().Registrations; n != 1 || a.Ready() != nil {
 		t.Fatalf("ready %v, %d sessions after all joins, want one", a.Ready(), n)
 	}
 	if took := time.Since(begun); took < slowTTL+slowTTL/4 {
@@ -120,7 +120,7 @@ func TestMember_LivesWhileItHasALotToTell(t *testing.T) {
 	epoch := a.join("/ns0")
 	begun = time.Now()
 	w.admin.ClientKillByFilter(w.ctx, "TYPE", "normal", "SKIPME", "yes")
-	w.until("registered anew", func() bool { return a.Stats().Registrations == 2 && a.Ready() })
+	w.until("registered anew", func() bool { return a.Stats().Registrations == 2 && a.Ready() == nil })
 	if took := time.Since(begun); took < slowTTL+slowTTL/4 {
 		t.Fatalf("asserted within %v: this shows nothing", took)
 	}
@@ -151,7 +151,7 @@ func TestMember_ClosedWhileAsserting(t *testing.T) {
 		return o.Asserting
 	}
 	w.until("it asserts", func() bool { return slices.Contains(asserting(), "a") })
-	if a.Ready() {
+	if a.Ready() == nil {
 		t.Fatal("it is done already: this shows nothing")
 	}
 	a.close()

@@ -39,7 +39,7 @@ scenario("five namespaces: all that is inside them, on both nodes", async (clean
   await live(page);
   for (let i = 0; i < 5; i++) await shown(page, `${name}/${i}`).waitFor();
   const inside = await text(shown(page, `${name}/0`));
-  assert.match(inside, new RegExp(`^${name}/0 2 n1 1, n2 1 3 s after the last leaves rooms attic 1 lobby 2 `));
+  assert.match(inside, new RegExp(`^${name}/0 2 n1: 1, n2: 1 3 s after the last leaves rooms attic 1 lobby 2 `));
   assert(inside.includes(`socket ${sockets[0].id} from 127.0.0.1 lobby on n2`), inside);
   assert(inside.includes(`socket ${sockets[5].id} from 127.0.0.1 attic lobby on n1`), inside);
   assert.match(await text(page.locator("#r-nodes")), /n1.*n2/);
@@ -119,7 +119,7 @@ scenario("one opened: its rooms and sockets on all nodes", async (cleanup) => {
   const page = await visit(cleanup, at("n1", `?q=${name}`));
   await shown(page, name).locator("a.ns").click();
   await live(page);
-  assert.match(await text(page.locator("#one")), new RegExp(`${name} Sockets 2 On n1 1, n2 1 .* Rooms blue 1 red 2`));
+  assert.match(await text(page.locator("#one")), new RegExp(`${name} Sockets 2 On n1: 1, n2: 1 .* Rooms blue 1 red 2`));
   const rows = await text(page.locator("#r-sockets"));
   assert.match(rows, new RegExp(`${a.id} 127\\.0\\.0\\.1 n1 \\w+ .* blue red`));
   assert.match(rows, new RegExp(`${b.id} 127\\.0\\.0\\.1 n2 \\w+ .* red`));
@@ -325,7 +325,7 @@ scenario("10,000 namespaces: the first page, another, and one of them found", as
   await page.fill("#q", `${name}/07777`);
   await shown(page, `${name}/07777`).waitFor();
   await page.waitForFunction(() => document.querySelectorAll("#r-namespaces tbody").length === 1);
-  assert.match(await text(shown(page, `${name}/07777`)), / 1 n1 1 /);
+  assert.match(await text(shown(page, `${name}/07777`)), / 1 n1: 1 /);
 });
 
 // What the stream may bring in a day, in a few seconds: a server of this script's sends the

@@ -49,8 +49,14 @@ func (c *Collector) away() string {
 			state = "has not answered for " + seconds(d)
 		}
 	}
-	return fmt.Sprintf("Redis %s: this is what node %s alone knows. Nothing retires, and nodes do not reach each other.",
+	text := fmt.Sprintf("Redis %s: this is what node %s alone knows. Nothing retires, and nodes do not reach each other.",
 		state, c.opts.Node)
+	if c.opts.Ready != nil {
+		if err := c.opts.Ready(); err != nil {
+			text += fmt.Sprintf(" The node is %v.", err)
+		}
+	}
+	return text
 }
 
 // seconds is a time for people: rounded up, so that it is never none.
