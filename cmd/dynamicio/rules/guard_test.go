@@ -227,7 +227,7 @@ func TestGuard_ReplaceRetirement(t *testing.T) {
 // Replace may see it before its setup has given it the old retirement time.
 func TestGuard_ReplaceDuringASetup(t *testing.T) {
 	slow, minute := &Set{}, time.Minute
-	other := &Rule{Match: match(t, "/^elsewhere$/"), AnyHost: true}
+	other := &Rule{Match: match(t, `/^\/elsewhere$/`), AnyHost: true}
 	for range 1_000_000 { // looking for the rule takes a while
 		slow.Rules = append(slow.Rules, other)
 	}
@@ -249,7 +249,7 @@ func TestGuard_ReplaceDuringASetup(t *testing.T) {
 // holds in all namespaces, for the retirement times too.
 func TestGuard_ReplaceTwiceAtOnce(t *testing.T) {
 	slow, minute := &Set{Retirement: time.Hour}, time.Minute
-	other := &Rule{Match: match(t, "/^elsewhere$/"), AnyHost: true}
+	other := &Rule{Match: match(t, `/^\/elsewhere$/`), AnyHost: true}
 	for range 1_000_000 { // looking for the rule takes a while
 		slow.Rules = append(slow.Rules, other)
 	}
