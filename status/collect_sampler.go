@@ -19,9 +19,10 @@ type Sample struct {
 // owns one goroutine, from Start to Close. Its other methods may be called
 // from any goroutine, before Start too.
 type Sampler struct {
-	read func() Sample
-	stop chan struct{} // closed by Close
-	done chan struct{} // closed by the goroutine on its way out; nil before Start
+	read   func() Sample
+	ending sync.Once
+	stop   chan struct{} // closed by Close
+	done   chan struct{} // closed by the goroutine on its way out; nil before Start
 
 	// mu guards the rest. It is a leaf.
 	mu                 sync.Mutex
@@ -44,11 +45,7 @@ func (s *Sampler) Start() {
 
 // Close ends the goroutine and waits for it. What was sampled stays.
 func (s *Sampler) Close() {
-	select {
-	case <-s.stop:
-	default:
-		close(s.stop)
-	}
+	s.ending.Do(func() { close(s.stop) })
 	if s.done != nil {
 		<-s.done
 	}

@@ -3,6 +3,7 @@ package status
 import (
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -122,5 +123,18 @@ func TestRecent_ListsTheLatestFirst(t *testing.T) {
 	}
 	if got := r.list("", 500); len(got) != recentKept || got[0].Epoch != 1000+3*recentKept-1 {
 		t.Errorf("%d are kept", len(got))
+	}
+}
+
+// A server may be closed by several at once, and its sampler with it.
+func TestSampler_ClosedByManyAtOnce(t *testing.T) {
+	for range 500 {
+		s := NewSampler(func() Sample { return Sample{} })
+		s.Start()
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(s.Close)
+		}
+		all.Wait()
 	}
 }
