@@ -80,10 +80,11 @@ func (h *holding) decide(held *lease.Held) error {
 		if s := m.current(); s != nil {
 			var err error
 			if !time.Now().Before(evictAt) {
+				evictAt = time.Now().Add(wait) // it wants to be looked at three times in a node TTL at least
 				var next time.Duration
-				next, err = h.evict(held, s)
-				// It wants to be looked at three times in a node TTL at least.
-				evictAt = time.Now().Add(min(wait, max(next, time.Millisecond)))
+				if next, err = h.evict(held, s); err == nil {
+					evictAt = time.Now().Add(min(wait, max(next, time.Millisecond)))
+				}
 			}
 			if err == nil {
 				var next time.Duration
