@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"runtime"
 	"runtime/debug"
@@ -300,20 +301,6 @@ func (r *Registry) makePermanentLocked(ns *Namespace) {
 		return
 	}
 	r.keepLocked(ns)
-	r.visitLocked(ns)
-}
-
-// keepLocked makes a namespace permanent. r.mu must be held.
-func (r *Registry) keepLocked(ns *Namespace) {
-	ns.permanent = true
-	ns.retirement.Store(int64(Never))
-	r.permanent[ns] = struct{}{}
-}
-
-// visitLocked comes to an empty namespace and goes again: its countdown is
-// called off, and begins anew with the retirement time it has by now.
-// r.mu must be held.
-func (r *Registry) visitLocked(ns *Namespace) {
 	if ns.membership == memberOut && ns.epoch != 0 && !r.closed {
 		ns.uses++
 		r.work.Go(func() {
@@ -322,6 +309,13 @@ func (r *Registry) visitLocked(ns *Namespace) {
 			}
 		})
 	}
+}
+
+// keepLocked makes a namespace permanent. r.mu must be held.
+func (r *Registry) keepLocked(ns *Namespace) {
+	ns.permanent = true
+	ns.retirement.Store(int64(Never))
+	r.permanent[ns] = struct{}{}
 }
 
 // newNamespaceLocked adds a namespace that is about to be set up. r.mu must be held.
@@ -384,14 +378,16 @@ func (r *Registry) Lookup(full string) *Namespace {
 
 // Namespaces returns the live namespaces in the order of [CompareFullNames].
 func (r *Registry) Namespaces() []*Namespace {
-	r.mu.Lock()
-	all := make([]*Namespace, 0, len(r.live))
-	for _, ns := range r.live {
-		all = append(all, ns)
-	}
-	r.mu.Unlock()
+	all := r.snapshot()
 	slices.SortFunc(all, func(a, b *Namespace) int { return CompareFullNames(a.fullName, b.fullName) })
 	return all
+}
+
+// snapshot returns the live namespaces, in no order.
+func (r *Registry) snapshot() []*Namespace {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.AppendSeq(make([]*Namespace, 0, len(r.live)), maps.Values(r.live))
 }
 
 // OnRetire registers a hook that runs when a namespace has been retired

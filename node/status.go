@@ -55,7 +55,7 @@ func (c *counts) sample() status.Sample {
 		return status.Sample{}
 	}
 	n := r.Stats()
-	return status.Sample{Sockets: n.Connects - n.Disconnects, Events: n.EventsIn, Deliveries: n.Deliveries}
+	return status.Sample{Sockets: n.Sockets, Events: n.EventsIn, Deliveries: n.Deliveries}
 }
 
 // node is what is counted of this node.
