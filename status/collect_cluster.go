@@ -46,7 +46,9 @@ func (c *Collector) collectCluster(ctx context.Context, q Query) (*Report, error
 		}
 	}
 	rep.Totals.addNodes(rep.Nodes)
-	rep.Totals.Namespaces += c.addPermanent(rep, q)
+	if err := c.addPermanent(ctx, rep, q); err != nil {
+		return nil, err
+	}
 	if q.Namespace != "" || q.Detailed && len(rep.Namespaces) <= detailedPage {
 		c.askDetails(ctx, rep)
 	}
@@ -125,10 +127,7 @@ func describeState(state *cluster.NamespaceState, now time.Time) Namespace {
 		FullName: state.FullName, Host: host, Name: name, Epoch: state.Epoch,
 		Permanent: state.Permanent, Sockets: state.Sockets(), Nodes: state.Nodes,
 	}
-	n.SetLife(state.Retirement, state.Emptied, now)
-	if n.ExpiresInMS != nil { // it can be later, where Redis is new to the nodes, or at once
-		*n.ExpiresInMS = state.Due.Sub(now).Milliseconds()
-	}
+	n.setLife(state.Retirement, state.Emptied, state.Due, now)
 	return n
 }
 
@@ -145,8 +144,8 @@ func (c *Collector) countHost(ctx context.Context, rep *Report, q Query) error {
 }
 
 // addPermanent adds this node's permanent namespaces that the directory does
-// not know, as nobody has been in them yet, and returns how many there are.
-func (c *Collector) addPermanent(rep *Report, q Query) (added int) {
+// not know, as nobody has been in them yet.
+func (c *Collector) addPermanent(ctx context.Context, rep *Report, q Query) error {
 	for _, i := range c.opts.Local.Permanent() {
 		if i.Epoch != 0 || !q.Sees(i.FullName) {
 			continue
@@ -154,8 +153,15 @@ func (c *Collector) addPermanent(rep *Report, q Query) (added int) {
 		if slices.ContainsFunc(rep.Namespaces, func(n Namespace) bool { return n.FullName == i.FullName }) {
 			continue // another node has been in it
 		}
-		added++
 		onPage := q.Namespace != "" || q.Page(i.FullName) && (rep.Next == "" || i.FullName <= rep.Next)
+		if !onPage || q.Namespace != "" || q.Search != "" { // otherwise it would be there
+			if _, known, err := c.opts.Directory.Namespace(ctx, i.FullName); err != nil {
+				return err
+			} else if known {
+				continue
+			}
+		}
+		rep.Totals.Namespaces++
 		if onPage && q.wants(i.FullName) {
 			rep.Namespaces = append(rep.Namespaces, describe(&i, c.opts.Node, rep.Time))
 		}
@@ -165,5 +171,5 @@ func (c *Collector) addPermanent(rep *Report, q Query) (added int) {
 		rep.Namespaces = rep.Namespaces[:q.Limit] // what they have pushed out is on the next page
 		rep.Next = rep.Namespaces[q.Limit-1].FullName
 	}
-	return added
+	return nil
 }

@@ -39,7 +39,9 @@ func (c *Collector) collectLocal(q Query) *Report {
 			wanted = append(wanted, info)
 		}
 	}
-	slices.SortFunc(rep.Expiring, func(a, b Expiring) int { return cmp.Compare(a.ExpiresInMS, b.ExpiresInMS) })
+	slices.SortFunc(rep.Expiring, func(a, b Expiring) int {
+		return cmp.Or(cmp.Compare(a.ExpiresInMS, b.ExpiresInMS), strings.Compare(a.FullName, b.FullName))
+	})
 	rep.Expiring = slices.Clip(rep.Expiring[:min(len(rep.Expiring), expiringListed)])
 	self.hideTrend(q)
 	rep.Nodes = []Node{self}
@@ -74,7 +76,7 @@ func describe(i *namespace.Info, node string, now time.Time) Namespace {
 	if i.Sockets > 0 {
 		n.Nodes[node] = i.Sockets
 	}
-	n.SetLife(i.Retirement, i.Emptied, now)
+	n.setLife(i.Retirement, i.Emptied, i.Emptied.Add(i.Retirement), now)
 	return n
 }
 

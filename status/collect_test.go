@@ -57,7 +57,10 @@ type fakeDirectory struct{ *fakeNode }
 
 func (f fakeDirectory) Namespaces(_ context.Context, q cluster.PageQuery) (cluster.Page, error) {
 	f.prefixes = append(f.prefixes, q.Prefix)
-	return cluster.Page{Namespaces: f.states}, f.away
+	page := slices.DeleteFunc(slices.Clone(f.states), func(s cluster.NamespaceState) bool {
+		return s.FullName <= q.After || !namespace.ContainsFold(s.FullName, q.Search)
+	})
+	return cluster.Page{Namespaces: page}, f.away
 }
 
 func (f fakeDirectory) Namespace(_ context.Context, name string) (cluster.NamespaceState, bool, error) {
@@ -300,5 +303,21 @@ func TestCollector_Actions(t *testing.T) {
 	}
 	if err := c.Disconnect(t.Context(), "/x", ""); err == nil || err.Error() == "/x " {
 		t.Error("no id means a room of that name, or everybody")
+	}
+}
+
+// A permanent namespace in which only another node has been counts once, on whatever page.
+func TestCollector_CountsAPermanentNamespaceOnce(t *testing.T) {
+	f := wellNode()
+	f.infos = []namespace.Info{{FullName: "/kept", Name: "/kept", Permanent: true}}
+	f.states = []cluster.NamespaceState{{FullName: "/kept", Epoch: 1, Permanent: true}}
+	for _, q := range []Query{{}, {After: "/later"}, {Namespace: "/other"}, {Search: "other"}, {Namespace: "/kept"}} {
+		if got := f.collector(false).Collect(t.Context(), q).Totals.Namespaces; got != 2 {
+			t.Errorf("%+v: %d namespaces, want 2", q, got)
+		}
+	}
+	f.states = nil // nobody has been in it
+	if got := f.collector(false).Collect(t.Context(), Query{After: "/later"}).Totals.Namespaces; got != 3 {
+		t.Errorf("%d namespaces, want 3", got)
 	}
 }

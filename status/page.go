@@ -138,7 +138,7 @@ func (b *builder) list(r *Report, v viewer) {
 	})
 	for i := range inOrder {
 		n := &inOrder[i]
-		view := newNamespace(v, n)
+		view := newNamespace(v, n, r.Time)
 		if inline {
 			view.fill(v, n)
 		}
@@ -177,7 +177,7 @@ func (b *builder) opened(r *Report, v viewer) {
 	more := ""
 	if len(r.Namespaces) > 0 {
 		n := &r.Namespaces[0]
-		it := newNamespace(v, n)
+		it := newNamespace(v, n, r.Time)
 		it.fill(v, n)
 		view.It = &it
 		if hidden := len(n.Clients) - len(it.Clients); hidden > 0 {

@@ -235,11 +235,16 @@ func newExpiring(r *Report, v viewer) []eventView {
 	for _, e := range r.Expiring {
 		view := eventView{Key: key("", e.FullName), Label: v.label(e.FullName), Open: v.open(e.FullName)}
 		if e.ExpiresInMS > 0 {
-			view.At = until(r.Time.Add(time.Duration(e.ExpiresInMS) * time.Millisecond).Round(100 * time.Millisecond))
+			view.At = endsIn(r.Time, e.ExpiresInMS)
 		}
 		all = append(all, view)
 	}
 	return all
+}
+
+// endsIn is a countdown. It is rounded, so that reports a moment apart agree.
+func endsIn(now time.Time, ms int64) template.HTML {
+	return until(now.Add(time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond))
 }
 
 func newRetired(r *Report, v viewer) []eventView {
@@ -258,14 +263,14 @@ type share struct {
 type namespaceView struct {
 	Key, Label, Open, Sockets, Retirement, Retire, MoreRooms string
 	Epoch                                                    uint64
-	Occupied, Permanent                                      bool
+	Occupied, Permanent, Due                                 bool
 	Ends                                                     template.HTML
 	Nodes                                                    []share
 	Rooms                                                    []Room
 	Clients                                                  []socketView
 }
 
-func newNamespace(v viewer, n *Namespace) namespaceView {
+func newNamespace(v viewer, n *Namespace, now time.Time) namespaceView {
 	view := namespaceView{
 		Key: key("ns", n.FullName), Label: v.label(n.FullName), Open: v.open(n.FullName), Epoch: n.Epoch,
 		Sockets: count(int64(n.Sockets)), Occupied: n.Sockets > 0, Permanent: n.Permanent,
@@ -275,9 +280,9 @@ func newNamespace(v viewer, n *Namespace) namespaceView {
 	}
 	if n.RetirementMS != nil {
 		view.Retirement = milliseconds(*n.RetirementMS)
-		if n.Emptied != nil {
-			view.Ends = until(n.Emptied.Add(time.Duration(*n.RetirementMS) * time.Millisecond))
-		}
+	}
+	if left := n.ExpiresInMS; left != nil {
+		view.Due, view.Ends = *left <= 0, endsIn(now, *left)
 	}
 	if !view.Occupied && !n.Permanent {
 		view.Retire = v.act(actionRetire, n.FullName, "")

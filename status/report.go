@@ -144,8 +144,8 @@ type Client struct {
 	Session bool `json:"-"`
 }
 
-// SetLife fills in what says how long an empty namespace has to live.
-func (n *Namespace) SetLife(retirement time.Duration, emptied, now time.Time) {
+// setLife fills in what says how long a namespace has to live: if it is empty, until due.
+func (n *Namespace) setLife(retirement time.Duration, emptied, due, now time.Time) {
 	if !n.Permanent {
 		ms := retirement.Milliseconds()
 		n.RetirementMS = &ms
@@ -155,7 +155,7 @@ func (n *Namespace) SetLife(retirement time.Duration, emptied, now time.Time) {
 	}
 	n.Emptied = &emptied
 	if !n.Permanent {
-		left := emptied.Add(retirement).Sub(now).Milliseconds()
+		left := due.Sub(now).Milliseconds()
 		n.ExpiresInMS = &left
 	}
 }

@@ -25,17 +25,17 @@ func TestParseQuery(t *testing.T) {
 func TestNamespace_SetLife(t *testing.T) {
 	now := time.Now()
 	var n Namespace
-	n.SetLife(10*time.Second, now.Add(-4*time.Second), now)
+	n.setLife(10*time.Second, now.Add(-4*time.Second), now.Add(6*time.Second), now)
 	if *n.RetirementMS != 10_000 || *n.ExpiresInMS != 6000 || n.Emptied == nil {
 		t.Errorf("empty: %+v", n)
 	}
 	n = Namespace{Sockets: 1}
-	n.SetLife(10*time.Second, time.Time{}, now)
+	n.setLife(10*time.Second, time.Time{}, time.Time{}, now)
 	if n.Emptied != nil || n.ExpiresInMS != nil {
 		t.Errorf("occupied: %+v", n)
 	}
 	n = Namespace{Permanent: true}
-	n.SetLife(0, now, now)
+	n.setLife(0, now, now, now)
 	if n.RetirementMS != nil || n.ExpiresInMS != nil {
 		t.Errorf("permanent: %+v", n)
 	}
@@ -48,5 +48,21 @@ func TestNode_State(t *testing.T) {
 		if got := n.State(); got != want {
 			t.Errorf("%+v: %s, want %s", n, got, want)
 		}
+	}
+}
+
+// A row counts down to when the namespace is due, which after a dismissal, or where Redis is new
+// to the nodes, is not its retirement time after it was emptied.
+func TestPage_CountsDownToWhatIsDue(t *testing.T) {
+	now, hour := time.Now(), time.Hour.Milliseconds()
+	row := func(left int64) namespaceView {
+		return newNamespace(viewer{}, &Namespace{FullName: "/x", Emptied: &now, RetirementMS: &hour, ExpiresInMS: &left}, now)
+	}
+	if view := row(-3); !view.Due {
+		t.Errorf("a dismissed one shows %+v", view)
+	}
+	later := now.Add(2 * time.Hour)
+	if view := row(2 * hour); view.Due || view.Ends != until(later.Round(100*time.Millisecond)) {
+		t.Errorf("one of a new era shows %+v", view)
 	}
 }
