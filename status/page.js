@@ -237,7 +237,10 @@
       if (done.ok) {
         $("notice").textContent = done.text;
         confirm.close();
-      } else $("outcome").textContent = done.text;
+      } else {
+        $("outcome").textContent = done.text;
+        yes.disabled = false;
+      }
     });
   }
 

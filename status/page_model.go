@@ -242,9 +242,9 @@ func newExpiring(r *Report, v viewer) []eventView {
 	return all
 }
 
-// endsIn is a countdown. It is rounded, so that reports a moment apart agree.
+// endsIn is a countdown. It is rounded down, so that reports a moment apart agree.
 func endsIn(now time.Time, ms int64) template.HTML {
-	return until(now.Add(time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond))
+	return until(now.Add(time.Duration(ms) * time.Millisecond).Truncate(100 * time.Millisecond))
 }
 
 func newRetired(r *Report, v viewer) []eventView {

@@ -62,7 +62,7 @@ func TestPage_CountsDownToWhatIsDue(t *testing.T) {
 		t.Errorf("a dismissed one shows %+v", view)
 	}
 	later := now.Add(2 * time.Hour)
-	if view := row(2 * hour); view.Due || view.Ends != until(later.Round(100*time.Millisecond)) {
+	if view := row(2 * hour); view.Due || view.Ends != until(later.Truncate(100*time.Millisecond)) {
 		t.Errorf("one of a new era shows %+v", view)
 	}
 }
