@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"time"
 
 	"github.com/dynamicio/dynamicio/namespace/frame"
@@ -171,4 +172,11 @@ type HandshakeInfo struct {
 	URL     string            `json:"url"`
 	Query   map[string]string `json:"query"`
 	Auth    json.RawMessage   `json:"auth"`
+}
+
+// V2 reports whether it is that of a client of Socket.IO v2 (Engine.IO 3), whose
+// ids are the session ids of their connections: who knows one can take it over.
+func (h HandshakeInfo) V2() bool {
+	u, err := url.Parse(h.URL)
+	return err == nil && u.Query().Get("EIO") == "3"
 }

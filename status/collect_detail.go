@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -95,12 +94,6 @@ func (c *Collector) silentOn(n *Namespace, err error) []string {
 	return nodes
 }
 
-// ofV2 reports whether the address with which a client came is one of Socket.IO v2.
-func ofV2(address string) bool {
-	u, err := url.Parse(address)
-	return err == nil && u.Query().Get("EIO") == "3"
-}
-
 // hideSessions puts something else, by which they can be told apart, in place of ids
 // that would let anybody take a connection over.
 func (r *Report) hideSessions() {
@@ -122,7 +115,7 @@ func (c *Collector) askDetail(ctx context.Context, n *Namespace) error {
 		for _, i := range a.Sockets {
 			clients = append(clients, Client{
 				ID: i.ID, Node: a.Node, Address: i.Handshake.Address, Transport: i.Transport,
-				Connected: time.UnixMilli(i.Handshake.Issued), Session: ofV2(i.Handshake.URL),
+				Connected: time.UnixMilli(i.Handshake.Issued), Session: i.Handshake.V2(),
 				// A Node server lists a socket's own room, too.
 				Rooms: slices.DeleteFunc(i.Rooms, func(room string) bool { return room == i.ID }),
 			})

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"net/url"
 	"sync"
 	"time"
 
@@ -213,7 +212,7 @@ func bare(sockets []namespace.SocketInfo, rooms bool) []namespace.SocketInfo {
 		if rooms {
 			out[i].Rooms = s.Rooms
 		}
-		if u, err := url.Parse(h.URL); err == nil && u.Query().Get("EIO") == "3" {
+		if h.V2() {
 			out[i].Handshake.URL = "?EIO=3"
 		}
 	}
