@@ -74,7 +74,7 @@ func (a *attempt) key() string { return a.name }
 // calls Closed at the end.
 func (r *Registry) Accept(conn Conn, h *Handshake) (*Client, error) {
 	host := h.Host
-	if _, main := r.opts.Host.Match(host); main {
+	if r.opts.Host.Matches(host) {
 		host = ""
 	}
 	c := &Client{reg: r, conn: conn, handshake: h, host: host}

@@ -117,6 +117,20 @@ func (p Pattern) Match(s string) (Match, bool) {
 	return Match{Groups: []string{s}, Input: s}, true
 }
 
+// Matches reports whether the pattern matches s, without saying what it found:
+// it allocates nothing.
+func (p Pattern) Matches(s string) bool {
+	switch p.kind {
+	case matchAll:
+		return true
+	case matchExact:
+		return p.exact == s
+	case matchRegexp:
+		return p.re.MatchString(s)
+	}
+	return false
+}
+
 // FullName joins a host and a namespace's short name: "/chat" on the main
 // host (host is empty), "//myhost.com/chat" on any other. A name without its
 // leading slash gets one.

@@ -154,7 +154,7 @@ func (r *Registry) register(p Pattern, setup SetupFunc) {
 	}
 	var names []string
 	for name, ns := range r.live {
-		if _, ok := p.Match(name); ok && ns.state == stateBare {
+		if ns.state == stateBare && p.Matches(name) {
 			names = append(names, name)
 		}
 	}

@@ -26,7 +26,7 @@ func (s *Server) newStatus() *status.Handler {
 		Path: s.opts.Path, Public: s.opts.PublicStatus, Token: s.opts.StatusToken, Actions: s.opts.StatusActions, Logger: s.log,
 		Host: func(r *http.Request) string {
 			host, _ := s.hostOf(r)
-			if _, main := s.opts.Host.Match(host); main {
+			if s.opts.Host.Matches(host) {
 				return ""
 			}
 			return host

@@ -105,7 +105,7 @@ func (r Rooms) has(room string, claims Claims) bool {
 			}
 			continue
 		}
-		if _, ok := p.pattern.Match(room); ok {
+		if p.pattern.Matches(room) {
 			return true
 		}
 	}

@@ -116,14 +116,14 @@ func parseRegexp(s string) (namespace.Pattern, error) {
 
 // find returns the rule for a namespace, nil if it is refused.
 func (s *Set) find(host, name string) *Rule {
-	if s == nil || len(s.Rules) == 0 {
+	if len(s.Rules) == 0 {
 		return open
 	}
 	for _, r := range s.Rules {
 		if !r.onHost(host) {
 			continue
 		}
-		if _, ok := r.Match.Match(name); ok {
+		if r.Match.Matches(name) {
 			if r.Refuse {
 				return nil
 			}
@@ -135,10 +135,7 @@ func (s *Set) find(host, name string) *Rule {
 
 // onHost reports whether the rule is for a host.
 func (r *Rule) onHost(host string) bool {
-	if r.AnyHost {
-		return true
-	}
-	if _, ok := r.Host.Match(host); ok {
+	if r.AnyHost || r.Host.Matches(host) {
 		return true
 	}
 	exact, ok := r.exactHost()
@@ -192,7 +189,7 @@ func (s *Set) wrongHost(r *Rule, main namespace.Pattern) error {
 		return fmt.Errorf(`is for the host %s, but every host is the main one: set the key host, now "*", to the main one's name`, host)
 	}
 	exact, ok := r.exactHost()
-	if _, is := main.Match(exact); ok && is {
+	if ok && main.Matches(exact) {
 		return fmt.Errorf(`is for the host %s, which is the main one: write host: ""`, host)
 	}
 	if of := s.Hosts.Canonical(exact); ok && of != exact {
