@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -73,7 +74,8 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	if s.adminListen != "" {
 		stop, err := serveAdmin(s.adminListen, srv, o.Logger)
 		if err != nil {
-			return fmt.Errorf("--admin-listen: %w", err)
+			// It is in the cluster by now, and would be missed there only after the node TTL.
+			return errors.Join(fmt.Errorf("--admin-listen: %w", err), srv.Close(context.Background()))
 		}
 		defer stop()
 	}

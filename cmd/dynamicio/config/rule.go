@@ -55,9 +55,12 @@ func (r *ruleReader) needClaims(path string, at *yaml.Node) {
 	if at == nil || r.rule.Connect.HasClaims() {
 		return
 	}
-	for verb, rooms := range map[string]rules.Rooms{"join": r.rule.Allow.Join, "to": r.rule.Allow.To} {
-		if template, ok := rooms.Template(); ok {
-			r.fail(at, join(path, "allow."+verb), "has %q, but without connect.jwt clients have no claims", shorten(template))
+	for _, verb := range []struct {
+		name  string
+		rooms rules.Rooms
+	}{{"join", r.rule.Allow.Join}, {"to", r.rule.Allow.To}} {
+		if template, ok := verb.rooms.Template(); ok {
+			r.fail(at, join(path, "allow."+verb.name), "has %q, but without connect.jwt clients have no claims", shorten(template))
 		}
 	}
 }

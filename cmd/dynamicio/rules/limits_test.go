@@ -162,3 +162,26 @@ func TestGuard_LimitOfBytes(t *testing.T) {
 		}
 	}
 }
+
+// Rules that change, but not in how many events a socket may send, give it none anew.
+func TestGuard_AnotherLimitIsNoFreshBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := func(rooms int) *Set {
+			return &Set{Rules: []*Rule{everywhere(func(r *Rule) {
+				r.Limits = Limits{EventsPerSecond: 1, EventsBurst: 1, Rooms: rooms}
+			})}}
+		}
+		reg, g := guarded(t, set(1))
+		c := enter(t, reg, "", "/x", "")
+		defer c.leave()
+		s := reg.Lookup("/x").Sockets()[0]
+		may := func(rooms int) bool { return set(rooms).Rules[0].Limits.mayEvent(s) }
+		if !may(1) || may(1) {
+			t.Error("not one event, and then none")
+		}
+		g.Replace(set(2))
+		if may(2) {
+			t.Error("another bound of rooms gave an event")
+		}
+	})
+}

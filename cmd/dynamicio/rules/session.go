@@ -15,7 +15,6 @@ import (
 type session struct {
 	claims Claims
 	events *rate.Limiter
-	limits Limits // that events was made for
 }
 
 // MarshalJSON keeps the session out of what FetchSockets shows to other nodes.
@@ -48,8 +47,9 @@ func (l *Limits) mayEvent(s *namespace.Socket) bool {
 		return true
 	}
 	sess := sessionOf(s)
-	if sess.events == nil || sess.limits != *l {
-		sess.events, sess.limits = rate.NewLimiter(rate.Limit(l.EventsPerSecond), l.burst()), *l
+	limit, burst := rate.Limit(l.EventsPerSecond), l.burst()
+	if sess.events == nil || sess.events.Limit() != limit || sess.events.Burst() != burst { // the rules have changed
+		sess.events = rate.NewLimiter(limit, burst)
 	}
 	return sess.events.AllowN(time.Now(), 1)
 }
