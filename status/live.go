@@ -69,7 +69,7 @@ func (h *Handler) keepUp(ctx context.Context, f *feed, out *stream) error {
 		now := got.now.Add(time.Since(got.taken))
 		switch {
 		case got.number == seen:
-			if time.Since(spoke) < beatEvery-freshFor {
+			if time.Since(spoke) < beatEvery-freshDetailedFor {
 				timer.Reset(time.Until(next))
 				continue
 			}
@@ -77,7 +77,10 @@ func (h *Handler) keepUp(ctx context.Context, f *feed, out *stream) error {
 		case got.number == seen+1 && got.change != nil:
 			err = out.send("update", now, got.change)
 		default:
-			err = out.send("update", now, got.all)
+			var all []byte
+			if all, err = got.all(); err == nil {
+				err = out.send("update", now, all)
+			}
 		}
 		if err != nil {
 			return err

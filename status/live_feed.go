@@ -56,11 +56,11 @@ type feed struct {
 
 // frame is a scene as it is sent. It is never changed.
 type frame struct {
-	number uint64    // counts the changes; the first is 1
-	now    time.Time // the time of the latest report
-	taken  time.Time // when that was, by this node's clock
-	all    []byte    // the whole scene
-	change []byte    // what is different from the frame before; nil for the first
+	number uint64                 // counts the changes; the first is 1
+	now    time.Time              // the time of the latest report
+	taken  time.Time              // when that was, by this node's clock
+	all    func() ([]byte, error) // encodes the whole scene, once
+	change []byte                 // what is different from the frame before; nil for the first
 }
 
 // join returns the feed for a viewer, who leaves it again.
@@ -143,11 +143,10 @@ func (f *feed) show(next *scene) error {
 		return nil
 	}
 	made := frame{number: f.frame.number + 1, now: next.time, taken: time.Now()}
-	var err error
-	if made.all, err = next.diff(nil).encode(); err != nil {
-		return err
-	}
+	// Few want it: who has just come, and who missed a change.
+	made.all = sync.OnceValues(func() ([]byte, error) { return next.diff(nil).encode() })
 	if f.scene != nil {
+		var err error
 		if made.change, err = change.encode(); err != nil {
 			return err
 		}
