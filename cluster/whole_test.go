@@ -56,6 +56,8 @@ type wholePeer struct {
 func (p *wholePeer) ID() string        { return p.id }
 func (p *wholePeer) Protocol() int     { return 4 }
 func (p *wholePeer) Transport() string { return "websocket" }
+func (p *wholePeer) Reserve(int) bool  { return true }
+func (p *wholePeer) Release(int)       {}
 
 func (p *wholePeer) Send(f *frame.Frame, _ frame.Flags) bool {
 	p.mu.Lock()

@@ -16,6 +16,8 @@ type nullConn struct{ got chan struct{} } // got gets a value for every frame, i
 func (nullConn) ID() string        { return "null" }
 func (nullConn) Protocol() int     { return 4 }
 func (nullConn) Transport() string { return "websocket" }
+func (nullConn) Reserve(int) bool  { return true }
+func (nullConn) Release(int)       {}
 func (nullConn) Close(string)      {}
 func (c nullConn) Send(*frame.Frame, frame.Flags) bool {
 	if c.got != nil {

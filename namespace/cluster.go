@@ -21,6 +21,13 @@ type Conn interface {
 	// Send queues a frame and reports whether it was taken. It never blocks;
 	// frames sent by one goroutine leave in the order of the calls.
 	Send(f *frame.Frame, flags frame.Flags) bool
+	// Reserve counts bytes that are about to be kept for the connection, against
+	// one bound for all that is held for it. If it returns false, there is no
+	// room for them or the connection is closed. It never blocks.
+	Reserve(n int) bool
+	// Release gives back what Reserve counted. Nothing need be given back once
+	// the connection is closed.
+	Release(n int)
 	// Close ends the connection after what is queued has left, within a
 	// bounded time; [Client.Closed] follows. It never blocks.
 	Close(reason string)

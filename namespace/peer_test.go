@@ -30,6 +30,8 @@ type fakeConn struct {
 	frames  []*frame.Frame
 	flags   []frame.Flags
 	deaf    bool // Send takes nothing, as when the queue is full or closed
+	held    int  // reserved and not released
+	budget  int  // how much may be; 0: any number
 	reason  string
 	client  *Client
 	changed chan struct{} // closed and made anew whenever something above changes
@@ -60,6 +62,24 @@ func (c *fakeConn) Send(f *frame.Frame, flags frame.Flags) bool {
 	c.flags = append(c.flags, flags)
 	c.changeLocked()
 	return true
+}
+
+func (c *fakeConn) Reserve(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != "" || c.budget > 0 && c.held+n > c.budget {
+		return false
+	}
+	c.held += n
+	c.changeLocked()
+	return true
+}
+
+func (c *fakeConn) Release(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held -= n
+	c.changeLocked()
 }
 
 func (c *fakeConn) changeLocked() {

@@ -44,6 +44,9 @@ func (s *Server) waiting() (w metrics.Waiting) {
 		if bytes > 0 {
 			w.Clients++
 		}
+		held := c.Held()
+		w.HeldBytes += held
+		w.MostHeldBytes = max(w.MostHeldBytes, held+bytes)
 		if client, ok := c.Handler().(*namespace.Client); ok {
 			events, bytes := client.Pending()
 			w.Events += events

@@ -116,6 +116,12 @@ type Options struct {
 	// MaxQueue bounds what waits to be sent to one client, in bytes; beyond
 	// it the client is closed as too slow. Default 4 MiB.
 	MaxQueue int
+	// MaxConnectionBytes bounds what the node holds for one client, in bytes:
+	// what waits to be sent, the headers of its request, the data of its
+	// CONNECTs, the events that wait for their handlers and the packet whose
+	// attachments are not all there. Default 16 MiB, or twice MaxQueue or
+	// MaxPayload if that is more.
+	MaxConnectionBytes int
 	// MaxSessions bounds the connections of the node. Default no bound.
 	MaxSessions int
 	// HandshakesPerSecond bounds the new connections of one address. Default

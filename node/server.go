@@ -79,6 +79,7 @@ func New(opts Options) (*Server, error) {
 		UpgradeTimeout:      opts.UpgradeTimeout,
 		MaxPayload:          opts.MaxPayload,
 		MaxQueue:            opts.MaxQueue,
+		MaxConnectionBytes:  opts.MaxConnectionBytes,
 		AllowEIO3:           opts.AllowEIO3,
 		Compression:         opts.Compression,
 		Cookie:              opts.Cookie,
@@ -107,6 +108,11 @@ func randomSuffix() string {
 
 // accept puts a new connection's handshake into the form that namespaces know.
 func (s *Server) accept(c *engineio.Conn, r *http.Request) (engineio.Handler, error) {
+	if !c.Reserve(keptBytes(r)) {
+		return nil, &engineio.RefuseError{
+			Status: http.StatusRequestHeaderFieldsTooLarge, Code: engineio.CodeBadRequest, Message: "Request header too large",
+		}
+	}
 	host, _ := s.hostOf(r) // ServeHTTP has refused a malformed one
 	// Nothing of r but its header and URL outlives this call: the request
 	// would keep the HTTP server's buffers alive as long as the connection.
@@ -119,6 +125,23 @@ func (s *Server) accept(c *engineio.Conn, r *http.Request) (engineio.Handler, er
 		Secure:  r.TLS != nil,
 		XDomain: r.Header.Get("Origin") != "",
 	})
+}
+
+// keptBytes is about what the header and the URL of a request take, which are
+// kept as long as the connection.
+func keptBytes(r *http.Request) int {
+	const (
+		perField = 64 // of the map
+		perValue = 16
+	)
+	n := len(r.URL.Path) + len(r.URL.RawQuery)
+	for name, values := range r.Header {
+		n += perField + len(name)
+		for _, v := range values {
+			n += perValue + len(v)
+		}
+	}
+	return n
 }
 
 func clientAddress(r *http.Request) string {

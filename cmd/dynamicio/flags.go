@@ -54,6 +54,7 @@ var flagNames = strings.NewReplacer(
 	"Options.Origins", "--cors-origin", "Options.Cluster", "--cluster", "Options.NodeTTL", "--node-ttl",
 	"Options.Node ", "--node-id ", "Options.TTL", "--lease-ttl", "Options.Path", "--path", "Options.Host", "--host",
 	"Options.PingInterval", "--ping-interval", "Options.PingTimeout", "--ping-timeout",
+	"Options.MaxConnectionBytes", "--max-connection-bytes", "Options.MaxQueue", "--max-queue", "Options.MaxPayload", "--max-payload",
 	"Redis URL", "--redis", "the stock Go dialect needs a prefix", "--bus-dialect go needs a --bus-prefix",
 )
 

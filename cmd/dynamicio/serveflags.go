@@ -69,6 +69,8 @@ func (f *serveFlags) groups() []config.Group {
 			flags.DurationVar(&o.PingInterval, "ping-interval", 25*time.Second, "time between heartbeats")
 			flags.DurationVar(&o.PingTimeout, "ping-timeout", 20*time.Second, "time a client has to answer one")
 			flags.IntVar(&o.MaxPayload, "max-payload", 1_000_000, "largest message of a client, in bytes")
+			flags.IntVar(&o.MaxQueue, "max-queue", 4<<20, "what may wait to be sent to one client, in bytes; beyond it the client is closed")
+			flags.IntVar(&o.MaxConnectionBytes, "max-connection-bytes", 0, "what may be held for one client, queue included, in bytes (default: 16 MiB, or twice --max-queue or --max-payload if that is more)")
 		}),
 		group("Logging", func(flags *pflag.FlagSet) {
 			flags.StringVar(&f.logFormat, "log-format", "text", `"text" or "json"`)
@@ -182,8 +184,15 @@ func (f *serveFlags) checkNumbers() (wrong []error) {
 			wrong = append(wrong, usagef("--%s is %v, must be above 0", d.flag, d.value))
 		}
 	}
-	if o.MaxPayload <= 0 {
-		wrong = append(wrong, usagef("--max-payload is %d, must be above 0", o.MaxPayload))
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{
+		{"max-payload", o.MaxPayload}, {"max-queue", o.MaxQueue},
+	} {
+		if n.value <= 0 {
+			wrong = append(wrong, usagef("--%s is %d, must be above 0", n.flag, n.value))
+		}
 	}
 	return wrong
 }

@@ -52,6 +52,7 @@ type Conn struct {
 
 	queue   []item // what is to be sent, oldest first
 	queued  int    // cost of queue and of what is being written
+	held    int    // reserved by Reserve
 	writing bool   // a writer goroutine is at work
 	refs    int    // goroutines at work for the session; at 0 the server is told
 
@@ -101,6 +102,44 @@ func (c *Conn) Queue() (packets, bytes int) {
 	return len(c.queue), c.queued
 }
 
+// Held says how many bytes are reserved by Reserve.
+func (c *Conn) Held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held
+}
+
+// Reserve counts n bytes that the caller is about to keep for the connection
+// against Options.MaxConnectionBytes, which what waits to be sent counts
+// against, too. If it returns false, there is no room for them or the
+// connection is closed, and nothing is reserved. It never blocks.
+func (c *Conn) Reserve(n int) bool {
+	c.mu.Lock()
+	open := c.state != stateClosing
+	ok := open && c.fitsLocked(n)
+	if ok {
+		c.held += n
+	}
+	c.mu.Unlock()
+	if open && !ok {
+		c.srv.stats.budgetRefused.Add(1)
+	}
+	return ok
+}
+
+// Release gives back n bytes of what was reserved. Nothing need be given back
+// when the connection is closed.
+func (c *Conn) Release(n int) {
+	c.mu.Lock()
+	c.held -= n
+	c.mu.Unlock()
+}
+
+// fitsLocked reports whether the connection may hold n bytes more.
+func (c *Conn) fitsLocked(n int) bool {
+	return n <= c.srv.opts.MaxConnectionBytes-c.held-c.queued
+}
+
 // Send queues a message and reports whether it did. It does not when the
 // connection is closed, when it falls behind too far (which closes it), and for
 // a volatile message when the client cannot take it at once. It never blocks.
@@ -120,7 +159,7 @@ func (c *Conn) Send(f *frame.Frame, fl frame.Flags) bool {
 		c.srv.stats.dropped.Add(1)
 		return false
 	}
-	if c.queued > 0 && c.queued+cost > c.srv.opts.MaxQueue {
+	if c.queued > 0 && (c.queued+cost > c.srv.opts.MaxQueue || !c.fitsLocked(cost)) {
 		c.mu.Unlock()
 		if c.end(ReasonTransportError, endDead) {
 			c.srv.stats.slow.Add(1)

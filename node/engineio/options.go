@@ -2,7 +2,6 @@ package engineio
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -40,6 +39,10 @@ type Options struct {
 	// that falls behind further is closed. A single message larger than this
 	// is let through when nothing else waits. Default 4 MiB.
 	MaxQueue int
+	// MaxConnectionBytes bounds what is held for one client: what waits to be
+	// sent, and what Conn.Reserve reserved. Default 16 MiB, or twice MaxQueue or
+	// MaxPayload if that is more. It must not be less than either.
+	MaxConnectionBytes int
 
 	// AllowEIO3 also accepts clients of protocol revision 3, those that say
 	// EIO=3. Default false. (Node takes a missing EIO for 3 as well; this
@@ -84,8 +87,15 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("engineio: Options.%s is %v, must be a millisecond or more", name, d)
 		}
 	}
-	if o.MaxPayload < 0 || o.MaxQueue < 0 || o.MaxSessions < 0 {
-		return o, errors.New("engineio: Options.MaxPayload, MaxQueue and MaxSessions must not be negative")
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxPayload", o.MaxPayload}, {"MaxQueue", o.MaxQueue}, {"MaxConnectionBytes", o.MaxConnectionBytes}, {"MaxSessions", o.MaxSessions},
+	} {
+		if limit.value < 0 {
+			return o, fmt.Errorf("engineio: Options.%s is %d, must not be negative", limit.name, limit.value)
+		}
 	}
 	o.Path = "/" + strings.Trim(cmp.Or(o.Path, "/socket.io"), "/")
 	o.PingInterval = cmp.Or(o.PingInterval, 25*time.Second)
@@ -93,6 +103,10 @@ func (o Options) withDefaults() (Options, error) {
 	o.UpgradeTimeout = cmp.Or(o.UpgradeTimeout, 10*time.Second)
 	o.MaxPayload = cmp.Or(o.MaxPayload, 1_000_000)
 	o.MaxQueue = cmp.Or(o.MaxQueue, 4<<20)
+	o.MaxConnectionBytes = cmp.Or(o.MaxConnectionBytes, max(16<<20, 2*o.MaxQueue, 2*o.MaxPayload))
+	if least := max(o.MaxQueue, o.MaxPayload); o.MaxConnectionBytes < least {
+		return o, fmt.Errorf("engineio: Options.MaxConnectionBytes is %d, must be at least %d, the larger of Options.MaxQueue and Options.MaxPayload", o.MaxConnectionBytes, least)
+	}
 	o.HandshakesPerSecond = cmp.Or(o.HandshakesPerSecond, 10_000)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if len(o.Transports) == 0 {

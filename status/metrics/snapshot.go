@@ -35,6 +35,8 @@ type Waiting struct {
 	Packets, Bytes int // to be sent
 	MostBytes      int // to be sent to one client
 	Clients        int // that have something to be sent
+	HeldBytes      int // kept for connections, apart from what is to be sent
+	MostHeldBytes  int // kept for one connection, with what is to be sent
 
 	Events, EventBytes int // that wait for their handlers
 }
@@ -78,6 +80,12 @@ var transportMetrics = []*metric{
 		one(func(s *Snapshot) int { return s.Waiting.MostBytes })),
 	gauge("send_queue_packets", "Packets that wait to be sent to clients, without those that are being written; an event with its attachments is one.",
 		one(func(s *Snapshot) int { return s.Waiting.Packets })),
+	gauge("connection_held_bytes", "Bytes kept for connections apart from what waits to be sent: request headers, data of CONNECTs, events that wait for handlers, incomplete packets.",
+		one(func(s *Snapshot) int { return s.Waiting.HeldBytes })),
+	gauge("connection_held_max_bytes", "Bytes kept for the connection that has the most of them, with what waits to be sent to it.",
+		one(func(s *Snapshot) int { return s.Waiting.MostHeldBytes })),
+	counter("connection_budget_refused_total", "Times that a connection held as much as it may and something more was refused or had to wait.",
+		one(func(s *Snapshot) int64 { return s.Transport.BudgetRefused })),
 	gauge("send_queue_clients", "Clients for which something waits to be sent.", one(func(s *Snapshot) int { return s.Waiting.Clients })),
 }
 

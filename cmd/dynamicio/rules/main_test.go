@@ -34,6 +34,8 @@ func (c *fakeConn) Send(f *frame.Frame, _ frame.Flags) bool {
 	c.frames <- string(f.Part(0).Data)
 	return true
 }
+func (c *fakeConn) Reserve(int) bool    { return true }
+func (c *fakeConn) Release(int)         {}
 func (c *fakeConn) Close(reason string) { c.closed.Do(func() { c.ended <- reason }) }
 
 // client is one connection to a registry, and the namespace that it uses.
