@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,7 +110,7 @@ func TestTraefik_Files(t *testing.T) {
 					t.Errorf("traefik.yml has no entry point %q", entry)
 				}
 			}
-			if !strings.HasPrefix(router.Rule, "PathPrefix(`"+serveDefault(t, "--path")+"/`)") {
+			if !strings.HasPrefix(router.Rule, "PathRegexp(`^"+regexp.QuoteMeta(serveDefault(t, "--path"))+"(/") {
 				t.Errorf("the rule is %s", router.Rule)
 			}
 			if got := strings.Contains(router.Rule, "!Query(`transport`, `polling`)"); got != (sticky == "websocket-only") {
