@@ -8,6 +8,7 @@ import (
 
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/namespace/frame"
+	"github.com/dynamicio/dynamicio/namespace/msgpack"
 	"github.com/dynamicio/dynamicio/namespace/packet"
 )
 
@@ -31,10 +32,10 @@ const goType = '0'
 // event are copied.
 func AppendBroadcast(dst []byte, d Dialect, uid string, m *namespace.Message) ([]byte, error) {
 	if d == StockGo {
-		dst = appendStr(append(appendMap(dst, 3), keyUID...), uid)
+		dst = msgpack.AppendStr(append(msgpack.AppendMap(dst, 3), keyUID...), uid)
 		dst = append(dst, keyPacket...)
 	} else {
-		dst = appendStr(appendArray(dst, 3), uid)
+		dst = msgpack.AppendStr(msgpack.AppendArray(dst, 3), uid)
 	}
 	dst, err := appendPacket(dst, d, m)
 	if err != nil {
@@ -70,7 +71,7 @@ func appendPacket(dst []byte, d Dialect, m *namespace.Message) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	dst = append(appendMap(dst, 3), keyType...)
+	dst = append(msgpack.AppendMap(dst, 3), keyType...)
 	if d == StockGo {
 		dst = append(dst, 0xcc, goType+byte(packet.Event))
 	} else {
@@ -80,7 +81,7 @@ func appendPacket(dst []byte, d Dialect, m *namespace.Message) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	return appendStr(append(dst, keyNsp...), m.FullName), nil
+	return msgpack.AppendStr(append(dst, keyNsp...), m.FullName), nil
 }
 
 // eventData returns the JSON array of a frame of an event or acknowledgement.
@@ -100,7 +101,7 @@ func eventData(f *frame.Frame) (data []byte, attachments [][]byte, err error) {
 }
 
 func appendOpts(dst []byte, d Dialect, m *namespace.Message, timeout time.Duration) []byte {
-	dst = append(appendMap(dst, 3), keyRooms...)
+	dst = append(msgpack.AppendMap(dst, 3), keyRooms...)
 	dst = appendStrings(dst, m.Rooms)
 	dst = appendStrings(append(dst, keyExcept...), m.Except)
 	dst = append(dst, keyFlags...)
@@ -110,27 +111,27 @@ func appendOpts(dst []byte, d Dialect, m *namespace.Message, timeout time.Durati
 			n++
 		}
 	}
-	dst = appendMap(dst, n)
+	dst = msgpack.AppendMap(dst, n)
 	if m.Flags.Volatile {
-		dst = appendBool(append(dst, keyVolatile...), true)
+		dst = msgpack.AppendBool(append(dst, keyVolatile...), true)
 	}
 	if m.Flags.NoCompress {
-		dst = appendBool(append(dst, keyCompress...), false)
+		dst = msgpack.AppendBool(append(dst, keyCompress...), false)
 	}
 	if timeout > 0 {
 		dst = append(dst, keyTimeout...)
 		if d == StockGo {
-			return appendUint(dst, uint64(timeout)) // nanoseconds
+			return msgpack.AppendUint(dst, uint64(timeout)) // nanoseconds
 		}
-		return appendUint(dst, uint64(max(timeout/time.Millisecond, 1)))
+		return msgpack.AppendUint(dst, uint64(max(timeout/time.Millisecond, 1)))
 	}
 	return dst
 }
 
 func appendStrings(dst []byte, list []string) []byte {
-	dst = appendArray(dst, len(list))
+	dst = msgpack.AppendArray(dst, len(list))
 	for _, s := range list {
-		dst = appendStr(dst, s)
+		dst = msgpack.AppendStr(dst, s)
 	}
 	return dst
 }
@@ -150,22 +151,22 @@ type Broadcast struct {
 // DecodeBroadcast reads a broadcast in either dialect. The result shares memory with
 // the payload.
 func DecodeBroadcast(payload []byte) (Broadcast, error) {
-	r := &reader{in: payload}
+	r := reader{msgpack.NewReader(payload)}
 	b := Broadcast{Nsp: "/"}
 	typ := -1.0
-	switch t := r.token(); t.kind {
-	case kindArray:
-		if t.n < 3 {
-			r.fail("array of fewer than three")
+	switch t := r.Token(); t.Kind {
+	case msgpack.Array:
+		if t.N < 3 {
+			r.Fail("array of fewer than three")
 		}
 		b.UID, _ = r.optionalText()
 		b.packet(r, &typ)
 		b.opts(r, Node)
-		for range t.n - 3 {
-			r.skip()
+		for range t.N - 3 {
+			r.Raw()
 		}
-	case kindMap:
-		for range t.n {
+	case msgpack.Map:
+		for range t.N {
 			switch r.keyName() {
 			case "uid":
 				b.UID, _ = r.optionalText()
@@ -174,19 +175,16 @@ func DecodeBroadcast(payload []byte) (Broadcast, error) {
 			case "opts":
 				b.opts(r, StockGo)
 			default:
-				r.skip()
+				r.Raw()
 			}
 		}
 	default:
-		r.fail("neither an array nor a map")
+		r.Fail("neither an array nor a map")
 	}
-	if r.err == nil && r.pos < len(r.in) {
-		r.fail("more than one value")
+	if r.End() == nil && !isEvent(typ) {
+		r.Fail("packet that is no event")
 	}
-	if r.err == nil && !isEvent(typ) {
-		r.fail("packet that is no event")
-	}
-	return b, r.error()
+	return b, fault(r.End())
 }
 
 // isEvent says whether a packet type, of either dialect, is that of an event. Type 5
@@ -198,43 +196,18 @@ func isEvent(typ float64) bool {
 	return typ == float64(packet.Event) || typ == float64(packet.BinaryEvent)
 }
 
-// keyName reads the key of a map; what is no string is nobody's key.
-func (r *reader) keyName() string {
-	t := r.token()
-	switch t.kind {
-	case kindStr:
-		return string(t.data)
-	case kindArray, kindMap:
-		r.fail("key that is an array or map")
-	}
-	return ""
-}
-
-// optionalText reads a string, or a number as one; anything else is none.
-func (r *reader) optionalText() (string, bool) {
-	start := r.pos
-	if s, ok := r.token().text(); ok {
-		return s, true
-	}
-	if r.err == nil {
-		r.pos = start
-		r.skip()
-	}
-	return "", false
-}
-
-func (b *Broadcast) packet(r *reader, typ *float64) {
-	t := r.token()
-	if t.kind != kindMap {
-		r.fail("packet that is no map")
+func (b *Broadcast) packet(r reader, typ *float64) {
+	t := r.Token()
+	if t.Kind != msgpack.Map {
+		r.Fail("packet that is no map")
 		return
 	}
-	for range t.n {
+	for range t.N {
 		switch r.keyName() {
 		case "type":
-			f, ok := r.token().number()
+			f, ok := r.Token().Number()
 			if !ok {
-				r.fail("packet type that is no number")
+				r.Fail("packet type that is no number")
 			}
 			*typ = f
 		case "nsp":
@@ -242,27 +215,25 @@ func (b *Broadcast) packet(r *reader, typ *float64) {
 				b.Nsp = s
 			}
 		case "data":
-			start := r.pos
-			r.skip()
-			b.data = r.in[start:r.pos:r.pos]
+			b.data = r.Raw()
 		default:
-			r.skip()
+			r.Raw()
 		}
 	}
 }
 
 // opts reads the options. In Go's dialect, compress is always there and false where
 // nobody has set it, so it says nothing.
-func (b *Broadcast) opts(r *reader, d Dialect) {
-	t := r.token()
-	if t.kind == kindNil {
+func (b *Broadcast) opts(r reader, d Dialect) {
+	t := r.Token()
+	if t.Kind == msgpack.Nil {
 		return
 	}
-	if t.kind != kindMap {
-		r.fail("options that are no map")
+	if t.Kind != msgpack.Map {
+		r.Fail("options that are no map")
 		return
 	}
-	for range t.n {
+	for range t.N {
 		switch r.keyName() {
 		case "rooms":
 			b.Rooms = r.rooms()
@@ -271,31 +242,29 @@ func (b *Broadcast) opts(r *reader, d Dialect) {
 		case "flags":
 			b.flags(r, d)
 		default:
-			r.skip()
+			r.Raw()
 		}
 	}
 }
 
-func (b *Broadcast) flags(r *reader, d Dialect) {
-	t := r.token()
-	if t.kind == kindNil {
+func (b *Broadcast) flags(r reader, d Dialect) {
+	t := r.Token()
+	if t.Kind == msgpack.Nil {
 		return
 	}
-	if t.kind != kindMap {
-		r.fail("flags that are no map")
+	if t.Kind != msgpack.Map {
+		r.Fail("flags that are no map")
 		return
 	}
-	for range t.n {
-		key, start := r.keyName(), r.pos
-		val := r.token()
+	for range t.N {
+		key, val := r.keyName(), r.Token()
 		switch {
-		case key == "volatile" && val.kind == kindBool:
-			b.Flags.Volatile = val.num == 1
-		case key == "compress" && val.kind == kindBool && d == Node:
-			b.Flags.NoCompress = val.num == 0
-		case r.err == nil:
-			r.pos = start
-			r.skip()
+		case key == "volatile" && val.Kind == msgpack.Bool:
+			b.Flags.Volatile = val.Bool()
+		case key == "compress" && val.Kind == msgpack.Bool && d == Node:
+			b.Flags.NoCompress = !val.Bool()
+		default:
+			r.Skip(val)
 		}
 	}
 }

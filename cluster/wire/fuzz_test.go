@@ -106,39 +106,3 @@ func sameEvent(t *testing.T, a, b *namespace.Message) bool {
 	}
 	return bytes.Equal(da, db)
 }
-
-// Any JSON of a client's comes back as the same value.
-func FuzzAppendJSON(f *testing.F) {
-	f.Add([]byte(`["a",{"b":[1,-1.5e3,true,null,"\u00e9\\\"]},"]},{}]`))
-	f.Add([]byte(`[ "x" , [ ] , { } , { "k" : "v" } ]`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if _, err := packet.NewArgs(text); err != nil {
-			appendJSON(nil, text, [][]byte{{1}}) // must not panic
-			return
-		}
-		packed, err := appendJSON(nil, text, nil)
-		if err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		r := reader{in: packed}
-		if r.skip(); r.err != nil || r.pos != len(packed) {
-			t.Fatalf("%s: %x is not one value", text, packed)
-		}
-		back, _, err := toJSON(packed, false, 1<<30)
-		if err != nil {
-			t.Fatalf("%s: %x: %v", text, packed, err)
-		}
-		var want, got any
-		if json.Unmarshal(text, &want) != nil {
-			return // a number beyond float64
-		}
-		if err := json.Unmarshal(back, &got); err != nil {
-			t.Fatalf("%s: %s: %v", text, back, err)
-		}
-		w, _ := json.Marshal(want)
-		g, _ := json.Marshal(got)
-		if !bytes.Equal(bytes.ReplaceAll(w, []byte("-0"), []byte("0")), bytes.ReplaceAll(g, []byte("-0"), []byte("0"))) {
-			t.Fatalf("%s came back as %s", w, g)
-		}
-	})
-}

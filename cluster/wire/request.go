@@ -8,6 +8,7 @@ import (
 
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/namespace/frame"
+	"github.com/dynamicio/dynamicio/namespace/msgpack"
 )
 
 // Type is the number of a request or response.
@@ -130,8 +131,8 @@ func orEmpty(list []string) roomList {
 // appendAckRequest writes a broadcast that wants acknowledgements: msgpack, since it may hold
 // binary data.
 func appendAckRequest(dst []byte, d Dialect, uid, id string, m *namespace.Message) ([]byte, error) {
-	dst = appendStr(append(appendMap(dst, 5), keyUID...), uid)
-	dst = appendStr(append(dst, keyRequestID...), id)
+	dst = msgpack.AppendStr(append(msgpack.AppendMap(dst, 5), keyUID...), uid)
+	dst = msgpack.AppendStr(append(dst, keyRequestID...), id)
 	dst = append(append(dst, keyType...), byte(TypeBroadcast))
 	dst, err := appendPacket(append(dst, keyPacket...), d, m)
 	if err != nil {
@@ -164,12 +165,12 @@ func appendServerSide(dst []byte, uid, id string, m *namespace.Message) ([]byte,
 	if m.Timeout > 0 {
 		n++
 	}
-	dst = appendStr(append(appendMap(dst, n), keyUID...), uid)
+	dst = msgpack.AppendStr(append(msgpack.AppendMap(dst, n), keyUID...), uid)
 	if id != "" {
-		dst = appendStr(append(dst, keyRequestID...), id)
+		dst = msgpack.AppendStr(append(dst, keyRequestID...), id)
 	}
 	if m.Timeout > 0 {
-		dst = appendUint(append(dst, keyTimeout...), uint64(m.Timeout/time.Millisecond))
+		dst = msgpack.AppendUint(append(dst, keyTimeout...), uint64(m.Timeout/time.Millisecond))
 	}
 	dst = append(append(dst, keyType...), byte(TypeServerSide))
 	return appendJSON(append(dst, keyData...), data, attachments)
@@ -305,7 +306,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 // numberText is a JSON number as JavaScript makes a string of it.
 func numberText(b []byte) string {
 	if f, err := strconv.ParseFloat(string(b), 64); err == nil {
-		return string(appendJSONFloat(nil, f))
+		return string(msgpack.AppendJSONFloat(nil, f))
 	}
 	return string(b)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/namespace/msgpack"
 	"github.com/dynamicio/dynamicio/namespace/packet"
 )
 
@@ -112,21 +113,21 @@ func appendAck(dst []byte, d Dialect, asked Type, r *Response) ([]byte, error) {
 			n++
 		}
 	}
-	dst = append(append(appendMap(dst, n), keyType...), byte(typ))
-	dst = appendStr(append(dst, keyRequestID...), r.ID)
+	dst = append(append(msgpack.AppendMap(dst, n), keyType...), byte(typ))
+	dst = msgpack.AppendStr(append(dst, keyRequestID...), r.ID)
 	var err error
 	if value != nil {
-		if dst, err = appendJSON(appendStr(dst, key), value, attachments); err != nil {
+		if dst, err = appendJSON(msgpack.AppendStr(dst, key), value, attachments); err != nil {
 			return dst, err
 		}
 	}
 	if rest != nil {
-		if dst, err = appendJSON(appendStr(dst, "rest"), rest, attachments); err != nil {
+		if dst, err = appendJSON(msgpack.AppendStr(dst, "rest"), rest, attachments); err != nil {
 			return dst, err
 		}
 	}
 	if r.Node != "" {
-		dst = appendStr(appendStr(dst, "node"), r.Node)
+		dst = msgpack.AppendStr(msgpack.AppendStr(dst, "node"), r.Node)
 	}
 	return dst, nil
 }

@@ -1,4 +1,4 @@
-package wire
+package msgpack
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 // a placeholder into the text; with inline set, it is written as Node's JSON
 // has it: {"type":"Buffer","data":[...]}.
 type unpacker struct {
-	reader
+	Reader
 	out         []byte
 	attachments [][]byte
 	inline      bool
@@ -25,45 +25,50 @@ type unpacker struct {
 // attachmentCost is what an attachment counts for the limit beside its text.
 const attachmentCost = 24
 
-// toJSON writes the msgpack value that in consists of. Attachments share its memory.
-func toJSON(in []byte, inline bool, limit int) (text []byte, attachments [][]byte, err error) {
-	u := unpacker{reader: reader{in: in}, inline: inline, limit: limit, depth: MaxDepth}
-	u.out = make([]byte, 0, len(in)+len(in)/4+16)
+// ToJSON appends the value that in consists of as JSON text. Binary data becomes a
+// placeholder, {"_placeholder":true,"num":0}, and one of the attachments, which share
+// the memory of in; with inline set, it is written as Node's JSON has it:
+// {"type":"Buffer","data":[...]}.
+//
+// The value may nest depth levels. limit bounds the bytes that text and attachments
+// take, the contents of the latter excepted. Errors are [ErrTooDeep], [ErrTooLarge]
+// and [*SyntaxError], among them the one for an object that receivers would take for
+// an attachment. Where there is one, what was appended is to be dropped.
+func ToJSON(dst, in []byte, inline bool, depth, limit int) (text []byte, attachments [][]byte, err error) {
+	u := unpacker{Reader: Reader{in: in}, out: dst, inline: inline, limit: len(dst) + limit, depth: depth}
 	if err := u.value(); err != nil {
-		return nil, nil, err
+		return u.out, nil, err
 	}
-	if u.pos < len(in) {
-		u.fail("more than one value")
-		return nil, nil, u.err
+	if err := u.End(); err != nil {
+		return u.out, nil, err
 	}
-	// Beside binary data, receivers would take it for an attachment.
 	if u.lookalike && len(u.attachments) > 0 {
-		return nil, nil, &SyntaxError{Offset: u.pos, Msg: "object looks like an attachment placeholder"}
+		return u.out, nil, &SyntaxError{Offset: u.pos, Msg: "object looks like an attachment placeholder"}
 	}
 	return u.out, u.attachments, nil
 }
 
 func (u *unpacker) value() error {
-	switch t := u.token(); t.kind {
-	case kindNil:
+	switch t := u.Token(); t.Kind {
+	case Nil:
 		u.out = append(u.out, "null"...)
-	case kindBool:
+	case Bool:
 		u.out = strconv.AppendBool(u.out, t.num == 1)
-	case kindUint:
+	case Uint:
 		u.out = strconv.AppendUint(u.out, t.num, 10)
-	case kindInt:
+	case Int:
 		u.out = strconv.AppendInt(u.out, int64(t.num), 10)
-	case kindFloat:
-		u.out = appendJSONFloat(u.out, t.float())
-	case kindStr:
-		u.out = appendJSONString(u.out, t.data)
-	case kindBin:
-		u.binary(t.data)
-	case kindArray:
-		return u.array(t.n)
-	case kindMap:
-		return u.object(t.n)
-	case kindExt:
+	case Float:
+		u.out = AppendJSONFloat(u.out, t.float())
+	case Str:
+		u.out = appendJSONString(u.out, t.Data)
+	case Bin:
+		u.binary(t.Data)
+	case Array:
+		return u.array(t.N)
+	case Map:
+		return u.object(t.N)
+	case Ext:
 		u.extension(t)
 	}
 	if u.err != nil {
@@ -120,7 +125,7 @@ func (u *unpacker) object(n int) error {
 		}
 		if u.undefined() {
 			// JSON.stringify leaves such a property out.
-			u.skip()
+			u.Skip(u.Token())
 			u.out = u.out[:mark]
 			continue
 		}
@@ -141,14 +146,14 @@ func (u *unpacker) object(n int) error {
 // key writes the key of an object. JavaScript makes any key a string; peers in other
 // languages may have integers.
 func (u *unpacker) key() error {
-	switch t := u.token(); t.kind {
-	case kindStr:
-		u.out = appendJSONString(u.out, t.data)
-	case kindUint, kindInt:
-		text, _ := t.text()
+	switch t := u.Token(); t.Kind {
+	case Str:
+		u.out = appendJSONString(u.out, t.Data)
+	case Uint, Int:
+		text, _ := t.Text()
 		u.out = append(append(append(u.out, '"'), text...), '"')
 	default:
-		u.fail("key that is neither a string nor an integer")
+		u.Fail("key that is neither a string nor an integer")
 		return u.err
 	}
 	u.out = append(u.out, ':')
@@ -184,27 +189,27 @@ func (u *unpacker) binary(b []byte) {
 
 // extension writes a date, undefined or binary data. Type -1 is the standard's timestamp;
 // type 0 is what notepack.io 2 made of these three.
-func (u *unpacker) extension(t token) {
+func (u *unpacker) extension(t Token) {
 	if u.err != nil {
 		return
 	}
-	switch n := len(t.data); {
+	switch n := len(t.Data); {
 	case t.ext == 0 && t.fix && n == 1:
 		u.out = append(u.out, "null"...)
 	case t.ext == 0 && t.fix && n == 8:
-		u.date(float64(int64(binary.BigEndian.Uint64(t.data))))
+		u.date(float64(int64(binary.BigEndian.Uint64(t.Data))))
 	case t.ext == 0 && !t.fix:
-		u.binary(t.data)
+		u.binary(t.Data)
 	case t.ext == -1 && t.fix && n == 4:
-		u.date(float64(binary.BigEndian.Uint32(t.data)) * 1e3)
+		u.date(float64(binary.BigEndian.Uint32(t.Data)) * 1e3)
 	case t.ext == -1 && t.fix && n == 8:
-		v := binary.BigEndian.Uint64(t.data)
+		v := binary.BigEndian.Uint64(t.Data)
 		u.date(float64(v&(1<<34-1))*1e3 + math.Floor(float64(v>>34)/1e6))
 	case t.ext == -1 && !t.fix && n == 12:
-		ns, s := binary.BigEndian.Uint32(t.data), int64(binary.BigEndian.Uint64(t.data[4:]))
+		ns, s := binary.BigEndian.Uint32(t.Data), int64(binary.BigEndian.Uint64(t.Data[4:]))
 		u.date(float64(s)*1e3 + math.Floor(float64(ns)/1e6))
 	default:
-		u.fail("extension of an unknown type")
+		u.Fail("extension of an unknown type")
 	}
 }
 
@@ -232,8 +237,8 @@ func (u *unpacker) date(ms float64) {
 	u.out = append(u.out, '"')
 }
 
-// appendJSONFloat writes a number as JSON.stringify does.
-func appendJSONFloat(dst []byte, f float64) []byte {
+// AppendJSONFloat writes a number as JSON.stringify does.
+func AppendJSONFloat(dst []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(dst, "null"...)
 	}
@@ -292,11 +297,4 @@ func appendJSONString(dst, s []byte) []byte {
 		i += size
 	}
 	return append(append(dst, s[start:]...), '"')
-}
-
-func toValid(b []byte) string {
-	if utf8.Valid(b) {
-		return string(b)
-	}
-	return string(bytes.ToValidUTF8(b, []byte("\ufffd")))
 }

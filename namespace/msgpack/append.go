@@ -1,4 +1,4 @@
-package wire
+package msgpack
 
 import (
 	"encoding/binary"
@@ -11,8 +11,11 @@ import (
 // (notepack.io) does. They are our own: what the module ecosystem offers writes positive integers
 // as signed ones, where Node's peers write unsigned.
 
-func appendArray(dst []byte, n int) []byte { return appendHead(dst, n, 0x90, 0xdc) }
-func appendMap(dst []byte, n int) []byte   { return appendHead(dst, n, 0x80, 0xde) }
+// AppendArray begins an array of n elements.
+func AppendArray(dst []byte, n int) []byte { return appendHead(dst, n, 0x90, 0xdc) }
+
+// AppendMap begins a map of n pairs of a key and a value.
+func AppendMap(dst []byte, n int) []byte { return appendHead(dst, n, 0x80, 0xde) }
 
 // appendHead begins an array or map: fix holds up to 15 elements, long is the
 // form with 16 bits of length, the next that with 32.
@@ -38,15 +41,16 @@ func appendStrHead(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0xdb), uint32(n))
 }
 
-// appendStr writes a string; bytes that are not UTF-8 become U+FFFD.
-func appendStr(dst []byte, s string) []byte {
+// AppendStr writes a string; bytes that are not UTF-8 become U+FFFD.
+func AppendStr(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\ufffd")
 	}
 	return append(appendStrHead(dst, len(s)), s...)
 }
 
-func appendBin(dst, b []byte) []byte {
+// AppendBin writes binary data.
+func AppendBin(dst, b []byte) []byte {
 	switch n := len(b); {
 	case n <= math.MaxUint8:
 		dst = append(dst, 0xc4, byte(n))
@@ -58,14 +62,16 @@ func appendBin(dst, b []byte) []byte {
 	return append(dst, b...)
 }
 
-func appendBool(dst []byte, v bool) []byte {
+// AppendBool writes true or false.
+func AppendBool(dst []byte, v bool) []byte {
 	if v {
 		return append(dst, 0xc3)
 	}
 	return append(dst, 0xc2)
 }
 
-func appendUint(dst []byte, v uint64) []byte {
+// AppendUint writes an integer.
+func AppendUint(dst []byte, v uint64) []byte {
 	switch {
 	case v < 0x80:
 		return append(dst, byte(v))
@@ -79,10 +85,11 @@ func appendUint(dst []byte, v uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, 0xcf), v)
 }
 
-func appendInt(dst []byte, v int64) []byte {
+// AppendInt writes an integer, as an unsigned one if it is not negative.
+func AppendInt(dst []byte, v int64) []byte {
 	switch {
 	case v >= 0:
-		return appendUint(dst, uint64(v))
+		return AppendUint(dst, uint64(v))
 	case v >= -32:
 		return append(dst, byte(v))
 	case v >= math.MinInt8:
@@ -98,10 +105,10 @@ func appendInt(dst []byte, v int64) []byte {
 // maxSafe is the largest integer up to which JavaScript's numbers have no gaps.
 const maxSafe = 1 << 53
 
-// appendFloat writes an integral value as an integer, as Node does.
-func appendFloat(dst []byte, f float64) []byte {
+// AppendFloat writes an integral value as an integer, as Node does.
+func AppendFloat(dst []byte, f float64) []byte {
 	if f == math.Trunc(f) && math.Abs(f) <= maxSafe {
-		return appendInt(dst, int64(f))
+		return AppendInt(dst, int64(f))
 	}
 	return binary.BigEndian.AppendUint64(append(dst, 0xcb), math.Float64bits(f))
 }

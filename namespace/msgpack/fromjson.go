@@ -1,4 +1,4 @@
-package wire
+package msgpack
 
 import (
 	"bytes"
@@ -27,11 +27,12 @@ type packer struct {
 
 var packers = sync.Pool{New: func() any { return new(packer) }}
 
-// appendJSON writes a valid JSON text, in which placeholders in their shortest
-// form number the attachments.
-func appendJSON(dst, text []byte, attachments [][]byte) ([]byte, error) {
+// AppendJSON writes a valid JSON text, in which placeholders in their shortest
+// form number the attachments. Its arrays and objects may nest depth levels; the
+// errors are [ErrTooDeep], and [*SyntaxError] for what is not valid.
+func AppendJSON(dst, text []byte, attachments [][]byte, depth int) ([]byte, error) {
 	p := packers.Get().(*packer)
-	p.text, p.pos, p.attachments, p.depth, p.next = text, 0, attachments, MaxDepth, 0
+	p.text, p.pos, p.attachments, p.depth, p.next = text, 0, attachments, depth, 0
 	p.count()
 	dst, err := p.value(dst)
 	if p.space(); err == nil && p.pos < len(text) {
@@ -172,7 +173,7 @@ func (p *packer) array(dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	dst = appendArray(dst, n)
+	dst = AppendArray(dst, n)
 	for i := range n {
 		if i > 0 && !p.take(',') {
 			return dst, p.bad("want a comma")
@@ -196,7 +197,7 @@ func (p *packer) object(dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	dst = appendMap(dst, n)
+	dst = AppendMap(dst, n)
 	for i := range n {
 		if i > 0 && !p.take(',') {
 			return dst, p.bad("want a comma")
@@ -236,7 +237,7 @@ func (p *packer) attachment(dst []byte) ([]byte, error) {
 	}
 	p.next++ // it was counted as an object
 	p.pos = end + 1
-	return appendBin(dst, p.attachments[num]), nil
+	return AppendBin(dst, p.attachments[num]), nil
 }
 
 // number writes an integer of up to 64 bits as such, and anything else as the
@@ -256,17 +257,17 @@ func (p *packer) number(dst []byte) ([]byte, error) {
 	text := string(p.text[start:p.pos])
 	if integer {
 		if v, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return appendInt(dst, v), nil
+			return AppendInt(dst, v), nil
 		}
 		if v, err := strconv.ParseUint(text, 10, 64); err == nil {
-			return appendUint(dst, v), nil
+			return AppendUint(dst, v), nil
 		}
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil && !math.IsInf(f, 0) { // too large becomes infinite, as in JavaScript
 		return dst, p.bad("no number")
 	}
-	return appendFloat(dst, f), nil
+	return AppendFloat(dst, f), nil
 }
 
 func (p *packer) str(dst []byte) ([]byte, error) {
