@@ -47,6 +47,16 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Defaults returns the limits and times that the zero value stands for.
+func Defaults() Options {
+	o, err := Options{}.withDefaults()
+	if err != nil {
+		panic(err) // the zero value is valid
+	}
+	o.Cluster, o.NodeID, o.Logger = nil, "", nil
+	return o
+}
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Retirement < 0 {
 		return o, fmt.Errorf("namespace: Options.Retirement is %v, must not be negative", o.Retirement)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/node/engineio"
 )
 
 // Options configures a [Server]. The zero value is a complete single node,
@@ -136,6 +137,30 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Defaults that are this package's own.
+const (
+	defaultDrainTimeout = 10 * time.Second
+	defaultLeaseTTL     = 5 * time.Second
+	defaultNodeTTL      = 10 * time.Second
+)
+
+// Defaults returns the limits and times that the zero value stands for, for
+// programs that show them or derive their own from them. Zero stays what
+// depends on other options, and what has no bound.
+func Defaults() Options {
+	engine, limits := engineio.Defaults(), namespace.Defaults()
+	o := Options{
+		NodeTTL: defaultNodeTTL, LeaseTTL: defaultLeaseTTL, DrainTimeout: defaultDrainTimeout,
+		Retirement: limits.Retirement, ConnectTimeout: limits.ConnectTimeout,
+		PingInterval: engine.PingInterval, PingTimeout: engine.PingTimeout, UpgradeTimeout: engine.UpgradeTimeout,
+		MaxPayload: engine.MaxPayload, MaxQueue: engine.MaxQueue, MaxSessions: engine.MaxSessions,
+		HandshakesPerSecond: engine.HandshakesPerSecond,
+	}
+	limits.Retirement, limits.ConnectTimeout = 0, 0 // they are above
+	o.Limits = limits
+	return o
+}
+
 func (o Options) withDefaults() (Options, error) {
 	if o.DrainTimeout < 0 {
 		return o, fmt.Errorf("node: Options.DrainTimeout is %v, must not be negative", o.DrainTimeout)
@@ -161,8 +186,9 @@ func (o Options) withDefaults() (Options, error) {
 	case "/healthz", "/readyz", "/metrics":
 		return o, fmt.Errorf("node: Options.Path is %q, which is taken by the node itself", o.Path)
 	}
-	o.DrainTimeout = cmp.Or(o.DrainTimeout, 10*time.Second)
-	o.LeaseTTL = cmp.Or(o.LeaseTTL, 5*time.Second)
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, defaultDrainTimeout)
+	o.LeaseTTL = cmp.Or(o.LeaseTTL, defaultLeaseTTL)
+	o.NodeTTL = cmp.Or(o.NodeTTL, defaultNodeTTL)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.NodeID == "" {
 		host, err := os.Hostname()

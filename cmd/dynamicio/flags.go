@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,15 +49,30 @@ func checkAddress(flag, addr string) error {
 	return nil
 }
 
-// flagNames are the flags that set the options which errors of the packages name.
+// flagNames are the flags that set what errors of the packages name, where the
+// flag has another name than the option.
 var flagNames = strings.NewReplacer(
 	"node: ", "", "engineio: ", "", "namespace: ", "", "cluster: ", "", "lease: ", "", "bus: ", "",
-	"Options.Origins", "--cors-origin", "Options.Cluster", "--cluster", "Options.NodeTTL", "--node-ttl",
-	"Options.Node ", "--node-id ", "Options.TTL", "--lease-ttl", "Options.Path", "--path", "Options.Host", "--host",
-	"Options.PingInterval", "--ping-interval", "Options.PingTimeout", "--ping-timeout",
-	"Options.MaxConnectionBytes", "--max-connection-bytes", "Options.MaxQueue", "--max-queue", "Options.MaxPayload", "--max-payload",
+	"Options.Origins", "--cors-origin", "Options.Node ", "--node-id ", "Options.TTL", "--lease-ttl",
 	"Redis URL", "--redis", "the stock Go dialect needs a prefix", "--bus-dialect go needs a --bus-prefix",
 )
+
+var optionInText = regexp.MustCompile(`Options\.(?:Limits\.)?([A-Z]\w*)`)
+
+// nameFlags puts the flags into an error of the packages in the place of the
+// options that it names.
+func nameFlags(text string) string {
+	return optionInText.ReplaceAllStringFunc(flagNames.Replace(text), func(option string) string {
+		return "--" + flagOf(optionInText.FindStringSubmatch(option)[1])
+	})
+}
+
+// flagOf returns the name that the flag of an option has: MaxQueue is max-queue.
+func flagOf(option string) string {
+	return strings.ToLower(wordStart.ReplaceAllString(option, "$1-$2"))
+}
+
+var wordStart = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
 func envName(flag string) string {
 	return "DYNAMICIO_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))

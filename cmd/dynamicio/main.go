@@ -111,6 +111,8 @@ func wrongValue(name string, f *pflag.Flag, value string) error {
 		want = "true or false"
 	case "int":
 		want = "a whole number"
+	case "float64":
+		want = "a number"
 	case "duration":
 		want = `a duration such as "10s"`
 	}

@@ -5,7 +5,6 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -28,7 +27,7 @@ type serveFlags struct {
 
 // groups returns the flags, as the help and the default configuration show them.
 func (f *serveFlags) groups() []config.Group {
-	o := &f.options
+	o, defaults := &f.options, node.Defaults()
 	group := func(title string, add func(*pflag.FlagSet)) config.Group {
 		flags := pflag.NewFlagSet(title, pflag.ContinueOnError)
 		flags.SortFlags = false
@@ -43,14 +42,14 @@ func (f *serveFlags) groups() []config.Group {
 			flags.StringArrayVar(&o.Origins, "cors-origin", nil, `origin whose pages may connect from another host, "*" for all; repeatable`)
 			flags.BoolVar(&o.TrustProxy, "trust-proxy", false, "take clients' addresses from X-Forwarded-For, which a proxy in front must set")
 			flags.BoolVar(&o.AllowEIO3, "allow-eio3", false, "let clients of Socket.IO v2 in")
-			flags.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "time for clients to go when the node stops")
+			flags.DurationVar(&o.DrainTimeout, "drain-timeout", defaults.DrainTimeout, "time for clients to go when the node stops")
 		}),
 		group("Cluster", func(flags *pflag.FlagSet) {
 			flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
 			flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; clusters that share a Redis need a --bus-prefix each, too")
 			flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
-			flags.DurationVar(&o.LeaseTTL, "lease-ttl", 5*time.Second, "how long nothing is decided after the deciding node has died")
-			flags.DurationVar(&o.NodeTTL, "node-ttl", 10*time.Second, "how long a node may be silent before it is counted out")
+			flags.DurationVar(&o.LeaseTTL, "lease-ttl", defaults.LeaseTTL, "how long nothing is decided after the deciding node has died")
+			flags.DurationVar(&o.NodeTTL, "node-ttl", defaults.NodeTTL, "how long a node may be silent before it is counted out")
 			flags.StringVar(&f.whenAway, "when-away", "admit", `while Redis is away, "admit" or "refuse" clients`)
 			flags.StringVar(&o.BusPrefix, "bus-prefix", bus.DefaultPrefix, "prefix of the Redis channels")
 			flags.StringVar(&f.busDialect, "bus-dialect", "node", `what is written there: "node", or "go" for zishang520/socket.io (needs a prefix of its own)`)
@@ -58,20 +57,15 @@ func (f *serveFlags) groups() []config.Group {
 		group("Namespaces", func(flags *pflag.FlagSet) {
 			flags.StringVar(&f.host, "host", "*", `main host: "*", a name, "/regexp/", or "true" (no host is the main one)`)
 			flags.StringVar(&f.hostPort, "host-port", "keep", `the port in host names: "keep" or "drop"`)
-			flags.DurationVar(&o.Retirement, "retirement", 10*time.Second, "how long a namespace stays empty before it is retired")
+			flags.DurationVar(&o.Retirement, "retirement", defaults.Retirement, "how long a namespace stays empty before it is retired")
 		}),
 		group("Status", func(flags *pflag.FlagSet) {
 			flags.BoolVar(&o.PublicStatus, "public-status", false, "show the status page to everybody")
 			flags.StringVar(&o.StatusToken, "status-token", "", "show the status page to those who present this token")
 			flags.BoolVar(&o.StatusActions, "status-actions", false, "let those who present it disconnect sockets and retire namespaces there")
 		}),
-		group("Limits", func(flags *pflag.FlagSet) {
-			flags.DurationVar(&o.PingInterval, "ping-interval", 25*time.Second, "time between heartbeats")
-			flags.DurationVar(&o.PingTimeout, "ping-timeout", 20*time.Second, "time a client has to answer one")
-			flags.IntVar(&o.MaxPayload, "max-payload", 1_000_000, "largest message of a client, in bytes")
-			flags.IntVar(&o.MaxQueue, "max-queue", 4<<20, "what may wait to be sent to one client, in bytes; beyond it the client is closed")
-			flags.IntVar(&o.MaxConnectionBytes, "max-connection-bytes", 0, "what may be held for one client, queue included, in bytes (default: 16 MiB, or twice --max-queue or --max-payload if that is more)")
-		}),
+		group("Times", f.addTimes),
+		group("Limits", f.addLimits),
 		group("Logging", func(flags *pflag.FlagSet) {
 			flags.StringVar(&f.logFormat, "log-format", "text", `"text" or "json"`)
 			flags.StringVar(&f.logLevel, "log-level", "info", `"debug", "info", "warn" or "error"`)
@@ -153,7 +147,9 @@ func (f *serveFlags) complete() (wrong []error) {
 	o.DropHostPort = f.hostPort == "drop"
 	o.RefuseWhenAway = f.whenAway == "refuse"
 	o.GoDialect = f.busDialect == "go"
-	wrong = append(wrong, f.checkNumbers()...)
+	if o.HandshakesPerSecond == 0 {
+		o.HandshakesPerSecond = -1 // of the option, 0 is the default
+	}
 	if o.Path == "" || o.Path[0] != '/' {
 		note(usagef("--path is %q, must begin with a slash", o.Path))
 	}
@@ -167,32 +163,6 @@ func (f *serveFlags) complete() (wrong []error) {
 	}
 	if o.StatusActions && o.StatusToken == "" {
 		note(usagef("--status-actions needs a --status-token: who may act must be told from who may look"))
-	}
-	return wrong
-}
-
-func (f *serveFlags) checkNumbers() (wrong []error) {
-	o := &f.options
-	for _, d := range []struct {
-		flag  string
-		value time.Duration
-	}{
-		{"retirement", o.Retirement}, {"lease-ttl", o.LeaseTTL}, {"node-ttl", o.NodeTTL}, {"ping-interval", o.PingInterval},
-		{"ping-timeout", o.PingTimeout}, {"drain-timeout", o.DrainTimeout},
-	} {
-		if d.value <= 0 {
-			wrong = append(wrong, usagef("--%s is %v, must be above 0", d.flag, d.value))
-		}
-	}
-	for _, n := range []struct {
-		flag  string
-		value int
-	}{
-		{"max-payload", o.MaxPayload}, {"max-queue", o.MaxQueue},
-	} {
-		if n.value <= 0 {
-			wrong = append(wrong, usagef("--%s is %d, must be above 0", n.flag, n.value))
-		}
 	}
 	return wrong
 }

@@ -132,7 +132,7 @@ func (s *settings) check() error { return usageOf(s.mistakes()) }
 
 // mistakes are what is wrong with the values.
 func (s *settings) mistakes() (wrong config.Errors) {
-	for _, err := range s.complete() {
+	for _, err := range append(checkNumbers(s.flags), s.complete()...) {
 		wrong = append(wrong, s.explain(err))
 	}
 	if s.file != nil {
@@ -161,6 +161,7 @@ func (s *settings) verify() error {
 		{Host: o.Host, DropHostPort: o.DropHostPort},
 		{PingInterval: o.PingInterval},
 		{PingTimeout: o.PingTimeout},
+		{UpgradeTimeout: o.UpgradeTimeout},
 	}
 	for _, origin := range o.Origins {
 		probes = append(probes, node.Options{Origins: []string{origin}})
@@ -247,7 +248,7 @@ var flagInText = regexp.MustCompile(`--[a-z][a-z0-9-]*`)
 // into what was given instead: variables of the environment, or keys of the file.
 func (s *settings) explain(err error) *config.Error {
 	explained := &config.Error{}
-	explained.Text = flagInText.ReplaceAllStringFunc(flagNames.Replace(err.Error()), func(flag string) string {
+	explained.Text = flagInText.ReplaceAllStringFunc(nameFlags(err.Error()), func(flag string) string {
 		o, ok := s.origins[flag[2:]]
 		switch {
 		case ok && o.from == fromEnvironment:

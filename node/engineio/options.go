@@ -78,6 +78,16 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Defaults returns the limits and times that the zero value stands for.
+func Defaults() Options {
+	o, err := Options{}.withDefaults()
+	if err != nil {
+		panic(err) // the zero value is valid
+	}
+	o.Logger = nil
+	return o
+}
+
 // withDefaults returns a completed copy, or what is wrong.
 func (o Options) withDefaults() (Options, error) {
 	for name, d := range map[string]time.Duration{

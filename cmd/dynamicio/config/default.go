@@ -76,7 +76,7 @@ func writeField(b *bufio.Writer, indent string, f field) {
 func ValueOf(f *pflag.Flag, values []string) string {
 	quote := func(v string) string {
 		switch f.Value.Type() {
-		case "bool", "int", "duration":
+		case "bool", "int", "float64", "duration":
 			return v
 		}
 		return strconv.Quote(strings.ToValidUTF8(v, ""))

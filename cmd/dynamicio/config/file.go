@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -168,6 +169,8 @@ func (f *File) setting(r *reader, flag *pflag.Flag) func(string, *yaml.Node) {
 				value = d.String()
 			case "int":
 				value = r.integer(path, n)
+			case "float64":
+				value = r.number(path, n)
 			default:
 				r.text(&value)(path, n)
 			}
@@ -182,6 +185,20 @@ func (f *File) setting(r *reader, flag *pflag.Flag) func(string, *yaml.Node) {
 		}
 		f.Settings = append(f.Settings, Setting{flag.Name, n.Line, values})
 	}
+}
+
+// number reads a number, perhaps with a fraction. Which are allowed is the flag's to say.
+func (r *reader) number(path string, n *yaml.Node) string {
+	const want = "a number"
+	v, ok := r.scalar(path, n, want)
+	if !ok {
+		return ""
+	}
+	f, err := strconv.ParseFloat(v.Value, 64)
+	if v.Tag != "!!int" && v.Tag != "!!float" || err != nil || math.IsInf(f, 0) {
+		r.fail(n, path, "is %s, want %s", describe(v), want)
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 // integer reads a whole number. Which are allowed is the flag's to say.
