@@ -1,5 +1,7 @@
-# make test      everything that CI checks; installs what is missing first (redis-server, Node.js, npm packages, haproxy, nginx, prometheus)
+# make test      everything that CI checks; first it says what is missing (gcc, redis-server, Node.js, haproxy and
+#                others, and npm packages) and installs it
 # make check     the quick part of it: format, vet, staticcheck
+# make unit      the race tests of all packages; make memory and make e2e are the other two parts
 # make bench     the benchmarks
 # make fuzz      each fuzz target for FUZZTIME (10s)
 # make demo      three nodes on an embedded Redis
@@ -13,13 +15,15 @@ SHELL := bash
 FUZZTIME ?= 10s
 # One package takes no longer than this; a test that hangs shows its goroutines then.
 TIMEOUT ?= 10m
+# The oldest Node.js that the scripts of e2e run with.
+NODE_MAJOR := $(shell sed -n 's/.*"node": ">=\([0-9]*\)".*/\1/p' e2e/package.json)
 
 MODULES := e2e/node_modules/.installed
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: test check unit deps tools bench fuzz demo client-bundle clean
+.PHONY: test check unit memory e2e deps tools bench fuzz demo client-bundle clean
 
-test: deps check unit
+test: deps check unit memory e2e
 
 check:
 	@unformatted=$$(gofmt -l .); \
@@ -27,18 +31,28 @@ check:
 	go mod tidy -diff
 	go vet ./...
 	go tool staticcheck ./...
+	@counting=$$(grep -rlE 'AllocsPerRun|ReadMemStats' --include='*_test.go' --exclude=memory_test.go --exclude-dir=node_modules . || true); \
+	if [ -n "$$counting" ]; then echo "these count memory, which belongs into a memory_test.go:"; echo "$$counting"; exit 1; fi
 
 unit:
 	go test -race -timeout $(TIMEOUT) $$(go list ./... | grep -v /e2e)
-	# -count=1: go's cache of results does not see the scripts. On its own, because
-	# its processes want the machine for themselves.
+
+# What counts allocations or the memory of the process: without the race detector, which allocates and makes
+# pools drop what they hold, and alone in its process.
+memory:
+	go test -count=1 -timeout $(TIMEOUT) -run '^TestMemory_' $$(find . -name memory_test.go -not -path '*/node_modules/*' -printf '%h\n' | sort)
+
+# -count=1: go's cache of results does not see the scripts. On its own, because its
+# processes want the machine for themselves.
+e2e:
 	go test -race -count=1 -timeout $(TIMEOUT) ./e2e/...
 
 deps: tools $(MODULES)
 
-# Debian's packages, and only those whose program is not there.
+# Debian's packages, and only those whose program is not there. The race detector takes cgo, and that a C compiler.
 tools:
 	@missing=""; \
+	read -r cc _ <<<"$$(go env CC)"; command -v "$$cc" >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
@@ -47,9 +61,17 @@ tools:
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ]; then \
-		echo "installing$$missing"; \
+		if ! command -v apt-get >/dev/null; then \
+			echo "these are missing, and there is no apt-get to install them:$$missing"; exit 1; \
+		fi; \
+		echo "make test installs what is missing, with apt-get:$$missing"; \
 		$(SUDO) apt-get update -q; \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+	@# The distribution's may be old, and whatever stands earlier in the PATH counts.
+	@version=$$(node --version); major=$${version#v}; major=$${major%%.*}; \
+	if [ "$$major" -lt $(NODE_MAJOR) ]; then \
+		echo "$$(command -v node) is Node.js $$version; the tests need $(NODE_MAJOR) or later: https://nodejs.org/en/download"; exit 1; \
 	fi
 
 # npm ci empties node_modules, the stamp with it: a run that was cut off leaves no stamp.

@@ -235,18 +235,6 @@ func TestDecoder_RemembersNamesCorrectly(t *testing.T) {
 	}
 }
 
-func TestDecoder_AllocatesOnlyTheArguments(t *testing.T) {
-	var d Decoder
-	text := []byte(`2/chat,12["message",1,"two"]`)
-	if n := testing.AllocsPerRun(100, func() {
-		if _, _, err := d.Text(text); err != nil {
-			t.Fatal(err)
-		}
-	}); n > 1 {
-		t.Errorf("%v allocations, want 1", n)
-	}
-}
-
 func TestArgs_MissingOnesAreNull(t *testing.T) {
 	p := decode(t, new(Decoder), wire{`2["a",1,"b"]`})
 	if got := string(p.Args.At(2).JSON()) + string(p.Args.At(-1).JSON()); got != "nullnull" {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -249,42 +248,6 @@ func TestConn_HalfOpenPeer(t *testing.T) {
 	}
 	check(t, "reason", receive(t, p.closed), ReasonPingTimeout)
 	h.eventually("the writer's end", func() bool { h.mu.RLock(); defer h.mu.RUnlock(); return h.active == 0 })
-}
-
-// However much stack a handler needed, the idle connection gives it back: 200
-// readers that kept it would hold more than 6 MiB.
-func TestConn_IdleHoldsNoStack(t *testing.T) {
-	h := listen(t, Options{})
-	h.setup = func(p *peer) {
-		p.receive = func([]byte, bool) error {
-			useStack(200)
-			p.got <- message{}
-			return nil
-		}
-	}
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	for range 200 {
-		c, p := h.socket()
-		c.write("4a")
-		receive(t, p.got)
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if got := (int64(after.StackInuse) - int64(before.StackInuse)) / 200; got > 10_000 {
-		t.Errorf("%d bytes of stack for an idle connection", got)
-	}
-}
-
-//go:noinline
-func useStack(depth int) (sum byte) {
-	var b [256]byte
-	b[depth] = byte(depth)
-	if depth > 0 {
-		sum = useStack(depth - 1)
-	}
-	return sum + b[depth]
 }
 
 // An idle connection keeps its reader and nothing else.

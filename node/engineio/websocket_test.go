@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -276,22 +275,6 @@ func FuzzSocket(f *testing.F) {
 			t.Fatalf("%v and %v", err1, err2)
 		}
 	})
-}
-
-// A mere announcement of a large payload costs little memory.
-func TestWebSocket_AnnouncementIsNotTrusted(t *testing.T) {
-	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true, Length: 100 << 20})
-	s := newSocket(readConn{Reader: &b}, nil, 200<<20, false)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if _, _, err := s.next(); err == nil {
-		t.Fatal("a payload came from nowhere")
-	}
-	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > 8*trustedPayload {
-		t.Errorf("%d bytes allocated for an announcement", got)
-	}
 }
 
 // A client that goes while Receive blocks, so that nobody reads its end, is
