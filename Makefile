@@ -14,7 +14,7 @@ SHELL := bash
 
 FUZZTIME ?= 10s
 # One package takes no longer than this; a test that hangs shows its goroutines then.
-TIMEOUT ?= 10m
+TIMEOUT ?= 20m
 # The oldest Node.js that the scripts of e2e run with.
 NODE_MAJOR := $(shell sed -n 's/.*"node": ">=\([0-9]*\)".*/\1/p' e2e/package.json)
 

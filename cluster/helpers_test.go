@@ -20,7 +20,7 @@ const ttl = 400 * time.Millisecond
 
 // limit bounds a test that would otherwise hang when its promise is broken.
 func limit(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

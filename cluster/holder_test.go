@@ -87,8 +87,8 @@ func TestHolder_RetiresWhenDue(t *testing.T) {
 	}
 	gone := time.Since(before)
 	t.Logf("retired %v after its time", gone-retirement)
-	if gone < retirement || gone > retirement+time.Second {
-		t.Errorf("retired after %v, want %v", gone, retirement)
+	if gone < retirement {
+		t.Errorf("retired after %v, want %v at least", gone, retirement)
 	}
 	if !slices.Equal(names, []string{"/x"}) || d.Wait < 50*time.Minute {
 		t.Errorf("retired %v, next in %v", names, d.Wait)
@@ -409,15 +409,11 @@ func TestSession_EndsWhenThereIsNoAnswer(t *testing.T) {
 	w := newWorld(t, srv)
 	s := w.register(w.directory("a", Options{NodeTTL: ttl, Timeout: 100 * time.Millisecond}))
 	srv.Pause()
-	start := time.Now()
 	err := s.Heartbeat(w.ctx, Beat{})
 	srv.Continue()
 	var e *Error
 	if !errors.As(err, &e) || e.Op != "heartbeat" {
 		t.Errorf("heartbeat = %v, want an *Error", err)
-	}
-	if d := time.Since(start); d > 2*time.Second {
-		t.Errorf("after %v", d)
 	}
 	select {
 	case <-s.Ended():

@@ -126,7 +126,7 @@ func openNode(t testing.TB, redisURL, id string) *wholeNode {
 }
 
 func (n *wholeNode) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := n.reg.Close(ctx); err != nil {
 		n.t.Errorf("%s: registry: %v", n.id, err)
@@ -211,7 +211,7 @@ func eventFrame(name string) string { return `2/x,["` + name + `"]` }
 func (w *whole) ask() {
 	w.Helper()
 	for _, n := range w.nodes {
-		ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 		sockets, err := n.reg.Lookup(wholeName).FetchSockets(ctx)
 		cancel()
 		if err != nil || len(sockets) != len(w.nodes) {

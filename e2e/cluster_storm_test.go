@@ -58,7 +58,7 @@ func TestCluster_Storm(t *testing.T) {
 	for _, n := range stays {
 		total += n
 	}
-	c.gone(patience, name, c.all...)
+	c.gone(name, c.all...)
 	c.judge(c.all)
 	setups, retirements := 0, 0
 	for _, n := range c.all {

@@ -351,7 +351,8 @@ func (f *fleet) eventually(what string, try func() error) {
 	f.t.Fatalf("not after %v: %s: %v", patience, what, err)
 }
 
-// freePort is a port of no loopback address in use, so that each replica can have it.
+// freePort is a port of no loopback address in use, so that each replica can have it, and load balancers,
+// which cannot be told to listen anywhere and say where. No other run of these tests gets it meanwhile.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
@@ -361,6 +362,12 @@ func freePort(t *testing.T) string {
 		if _, given := portsGiven.LoadOrStore(port, true); given {
 			continue
 		}
+		// A name, not a file, that one process has until it closes it or ends.
+		taken, err := net.Listen("unix", fmt.Sprintf("@dynamicio-e2e-port-%d", port))
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { taken.Close() })
 		l, err := net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", port)) // free on all addresses
 		if err != nil {
 			continue

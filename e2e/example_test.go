@@ -121,7 +121,7 @@ func (p *publisher) interrupt() {
 	if err := p.cmd.Wait(); err != nil {
 		p.t.Errorf("after SIGINT: %v\n%s", err, &p.log)
 	}
-	if text := p.log.String(); strings.Contains(text, "WARN") || strings.Contains(text, "DATA RACE") {
+	if text := p.log.String(); strings.Contains(text, "panic:") || strings.Contains(text, "DATA RACE") {
 		p.t.Errorf("the publisher complains:\n%s", text)
 	}
 }

@@ -29,11 +29,11 @@ func TestFaults_NodeKilled(t *testing.T) {
 			alone.leave()
 			c.hears(a, b) // nobody waits for the dead
 			c.converge(rest...)
-			c.gone(10*time.Second, "/alone", rest...)
+			c.gone("/alone", rest...)
 			// Retirement goes on, whoever decides.
 			d := c.join(rest[0], "/y")
 			d.leave()
-			c.gone(10*time.Second, "/y", rest...)
+			c.gone("/y", rest...)
 			c.inside(a, b)
 
 			dead.server.start()
@@ -87,7 +87,7 @@ func TestFaults_HolderStopped(t *testing.T) {
 			time.Sleep(stop / 2)
 			c.hears(a, b)
 			// Another one holds the lease by now, and decides.
-			c.eventually(5*time.Second, "another node leads", func() error {
+			c.eventually(patience, "another node leads", func() error {
 				o, err := c.overview()
 				if err == nil && (o.Lease.Holder == old.id || o.Lease.Holder == "") {
 					err = fmt.Errorf("the holder is %q", o.Lease.Holder)
@@ -108,7 +108,7 @@ func TestFaults_HolderStopped(t *testing.T) {
 				m.leave()
 			}
 			for _, name := range []string{"/x", "/alone", "/due"} {
-				c.gone(10*time.Second, name, c.all...)
+				c.gone(name, c.all...)
 			}
 			c.judge(c.all, old)
 		})
@@ -138,7 +138,7 @@ func TestFaults_NodeCutOff(t *testing.T) {
 	c.hears(alone, other) // local traffic goes on
 	// What it had emptied retires without it; what only it has is taken for empty.
 	gone.leave()
-	c.gone(10*time.Second, "/gone", n2, n3)
+	c.gone("/gone", n2, n3)
 	during := c.join(cut, "/during") // admitted, as the option says
 	first := c.join(cut, "/first")
 	first.leave() // and what is left empty meanwhile retires afterwards
@@ -157,14 +157,14 @@ func TestFaults_NodeCutOff(t *testing.T) {
 	} else {
 		d.leave()
 	}
-	c.gone(5*time.Second, "/gone", c.all...)
-	c.gone(5*time.Second, "/first", c.all...)
+	c.gone("/gone", c.all...)
+	c.gone("/first", c.all...)
 	c.inside(inside, alone, other, a, b, during, elsewhere)
 	for _, m := range []*member{inside, alone, other, a, b, during, elsewhere} {
 		m.leave()
 	}
 	for _, name := range []string{"/x", "/alone", "/during"} {
-		c.gone(10*time.Second, name, c.all...)
+		c.gone(name, c.all...)
 	}
 	c.judge(c.all, cut)
 }

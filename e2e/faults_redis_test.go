@@ -27,7 +27,7 @@ func TestFaults_RedisRestarted(t *testing.T) {
 			}
 			then = c.join(n1, "/then")
 			old.leave()
-			c.gone(10*time.Second, "/old", c.all...)
+			c.gone("/old", c.all...)
 			late := c.join(n2, "/late") // not in the dump
 			empty := c.join(n3, "/empty")
 			empty.leave() // its time begins, and Redis does not see the end of it
@@ -58,13 +58,13 @@ func TestFaults_RedisRestarted(t *testing.T) {
 			}
 			c.hears(one, two, three)
 			c.inside(a, b, then, late, local, first, one, two, three)
-			c.gone(10*time.Second, "/empty", c.all...)
-			c.gone(10*time.Second, "/old", c.all...)
+			c.gone("/empty", c.all...)
+			c.gone("/old", c.all...)
 			for _, m := range []*member{a, b, then, late, local, first, one, two, three} {
 				m.leave()
 			}
 			for _, name := range []string{"/x", "/then", "/late", "/during"} {
-				c.gone(10*time.Second, name, c.all...)
+				c.gone(name, c.all...)
 			}
 			c.judge(c.all)
 		})
@@ -87,7 +87,7 @@ func TestFaults_RedisFlushed(t *testing.T) {
 	if d.in.Epoch <= a.in.Epoch || d.in.ID != b.in.ID {
 		t.Errorf("after a loss of data a client is in %+v, want a higher epoch than %d and no other setup than %s", d.in, a.in.Epoch, b.in.ID)
 	}
-	c.gone(10*time.Second, "/empty", c.all...)
+	c.gone("/empty", c.all...)
 	c.inside(a, b, d)
 	c.judge(c.all)
 }
@@ -141,7 +141,7 @@ func TestFaults_RedisStalled(t *testing.T) {
 		m.leave()
 	}
 	for _, name := range []string{"/x", "/alone", "/during"} {
-		c.gone(10*time.Second, name, c.all...)
+		c.gone(name, c.all...)
 	}
 	c.judge(c.all)
 }

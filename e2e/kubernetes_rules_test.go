@@ -124,9 +124,8 @@ func nodeArgs(m manifest) []string {
 func TestKubernetes_RunsTheProgram(t *testing.T) {
 	t.Parallel()
 	m := named(t, "Deployment", "dynamicio")
-	admin := "127.0.0.1:" + freePort(t)
-	s := startProgram(t, dynamicio, append(nodeArgs(m), "--admin-listen", admin)...)
-	on := map[string]string{"http": s.url(), "admin": "http://" + admin}
+	s := startProgram(t, dynamicio, append(nodeArgs(m), "--admin-listen", "127.0.0.1:0")...)
+	on := map[string]string{"http": s.url(), "admin": "http://" + s.admin()}
 	for _, probe := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
 		get := nodePod + "/" + probe + "/httpGet/"
 		if err := wantStatus(on[m.text(get+"port")]+m.text(get+"path"), http.StatusOK); err != nil {

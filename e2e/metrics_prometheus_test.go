@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -104,8 +103,6 @@ func (p *prometheus) becomes(expr string, want float64) {
 	p.t.Fatalf("%s does not become %v: %v", expr, want, err)
 }
 
-var adminListening = regexp.MustCompile(`"msg":"admin listening","address":"([^"]+)"`)
-
 // A real Prometheus scrapes three nodes, one of them on its admin address, and
 // understands all that the dashboard and the alerts ask.
 func TestMetrics_PrometheusScrapesACluster(t *testing.T) {
@@ -120,11 +117,7 @@ func TestMetrics_PrometheusScrapesACluster(t *testing.T) {
 		s := startServer(t, flags...)
 		nodes, targets = append(nodes, s), append(targets, s.addr)
 	}
-	m := adminListening.FindStringSubmatch(nodes[2].log.String())
-	if m == nil {
-		t.Fatal("the log does not say where the admin address is")
-	}
-	targets[2] = m[1]
+	targets[2] = nodes[2].admin()
 	if r, err := http.Get(nodes[2].url() + "/metrics"); err != nil || r.Body.Close() != nil || r.StatusCode != http.StatusNotFound {
 		t.Errorf("/metrics is on the main address, too, where it has one of its own: %v %v", r, err)
 	}

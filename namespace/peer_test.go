@@ -18,7 +18,7 @@ import (
 
 // patience is how long a test waits for what has to come. It is no part of
 // any assertion: a test that passes does not use it up.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // fakeConn is a Conn that records what is sent to it. As a transport does, it
 // calls Client.Closed from a goroutine of its own.

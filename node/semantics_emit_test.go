@@ -230,7 +230,10 @@ func TestAPI_EmitWithAck(t *testing.T) {
 
 // A broadcast with acknowledgements has a result for each client: answered, silent, gone.
 func TestAPI_BroadcastEmitWithAck(t *testing.T) {
-	srv := start(t, node.Options{NodeID: "n"})
+	inBubble(t, node.Options{NodeID: "n"}, broadcastEmitWithAck)
+}
+
+func broadcastEmitWithAck(t *testing.T, srv *testServer, _ *journal) {
 	cs, ss := srv.members(4, map[string]string{"r": "abcd"})
 	answer := func(c *client, with string) {
 		id, ok := strings.CutSuffix(strings.TrimPrefix(c.next(), "2"), `["q"]`)

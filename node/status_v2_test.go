@@ -26,7 +26,7 @@ func TestStatus_HidesSessionIDsFromVisitors(t *testing.T) {
 	}
 	srv.connect(how{}).join("/")
 	var asked string
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(asked, sid) || strings.Count(asked, `"transport"`) < 2; {
+	for deadline := time.Now().Add(patience); !strings.Contains(asked, sid) || strings.Count(asked, `"transport"`) < 2; {
 		if time.Now().After(deadline) {
 			t.Fatalf("who has the token does not see both clients: %s", asked)
 		}

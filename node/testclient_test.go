@@ -26,7 +26,7 @@ import (
 
 // patience is how long a test waits for what has to come. Within a synctest
 // bubble it passes at once when nothing can come any more.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

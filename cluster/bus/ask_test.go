@@ -181,18 +181,23 @@ func TestBus_MissingNodesAreNamed(t *testing.T) {
 	m := &namespace.Message{Kind: namespace.KindFetch, FullName: "/x"}
 	check := func(what string, wantAnswers []string, m *namespace.Message, want ...string) {
 		t.Helper()
-		begin := time.Now()
-		got, err := a.answers(m, 500*time.Millisecond)
-		missing, ok := errors.AsType[*namespace.MissingError](err)
-		if !ok || !slices.Equal(missing.Nodes, want) {
-			t.Errorf("%s: %v, want %v missing", what, err, want)
-		}
-		if !slices.Equal(got, wantAnswers) || time.Since(begin) > patience/2 {
-			t.Errorf("%s: %q after %v, want %q", what, got, time.Since(begin), wantAnswers)
+		for timeout := 500 * time.Millisecond; ; timeout *= 5 { // a busy machine takes longer
+			got, err := a.answers(m, timeout)
+			missing, ok := errors.AsType[*namespace.MissingError](err)
+			switch {
+			case ok && slices.Equal(missing.Nodes, want) && slices.Equal(got, wantAnswers):
+				return
+			case timeout > patience:
+				t.Errorf("%s: %q, %v; want %q and %v missing", what, got, err, wantAnswers, want)
+				return
+			}
 		}
 	}
 	// d is a member but deaf: everybody who was asked answers, and d is named without waiting for the deadline.
-	check("deaf", []string{"b:", "c:"}, m, "d")
+	got, err := a.answers(m, 24*time.Hour)
+	if missing, ok := errors.AsType[*namespace.MissingError](err); !ok || !slices.Equal(missing.Nodes, []string{"d"}) || !slices.Equal(got, []string{"b:", "c:"}) {
+		t.Errorf("%q, %v, want that d is missing", got, err)
+	}
 
 	// A stranger that is subscribed to requests and silent.
 	stranger := s.Client().Subscribe(t.Context(), "socket.io-request#/x#")

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
 	"github.com/dynamicio/dynamicio/namespace"
@@ -35,7 +34,7 @@ func TestBus_LargeSocketsAreDescribedInShort(t *testing.T) {
 				ID: "other", Rooms: []string{"r"}, Handshake: namespace.HandshakeInfo{Address: "10.0.0.9", Issued: 7},
 			}}})
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		var got []namespace.SocketInfo
 		err := a.Ask(ctx, &namespace.Message{Kind: namespace.KindFetch, FullName: "/x"}, func(a namespace.Answer) { got = append(got, a.Sockets...) })
 		cancel()

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen. What must not
 // happen is shown by order, or in a synctest bubble.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // message is what a handler received.
 type message struct {

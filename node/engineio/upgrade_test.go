@@ -145,7 +145,7 @@ func TestUpgrade_OnlyOne(t *testing.T) {
 // An attempt that is not completed in time, or goes wrong, is dropped; the
 // session stays on polling and may try again.
 func TestUpgrade_HalfOpen(t *testing.T) {
-	h := listen(t, Options{UpgradeTimeout: 50 * time.Millisecond})
+	h := listen(t, Options{UpgradeTimeout: 2 * time.Second}) // the last attempt has to be within it
 	for name, attempt := range map[string]func(p *poller) *wsClient{
 		"silent":         func(p *poller) *wsClient { return h.dial("EIO=4&transport=websocket&sid=" + p.sid) },
 		"only the probe": func(p *poller) *wsClient { return p.probeWith() },
@@ -201,7 +201,7 @@ func TestUpgrade_SessionEndsMeanwhile(t *testing.T) {
 // The heartbeat goes on across the upgrade: a ping that polling did not fetch
 // comes over the WebSocket, and its pong counts.
 func TestUpgrade_HeartbeatGoesOn(t *testing.T) {
-	h := listen(t, Options{PingInterval: 40 * time.Millisecond, PingTimeout: 5 * time.Second})
+	h := listen(t, Options{PingInterval: 40 * time.Millisecond, PingTimeout: time.Hour})
 	p := h.polling()
 	c := p.probeWith()
 	c.write("5")

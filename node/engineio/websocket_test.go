@@ -11,7 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/gobwas/ws"
 
@@ -281,19 +281,22 @@ func FuzzSocket(f *testing.F) {
 // found gone by the pings that go on; otherwise a handler that waits for the end
 // would wait for ever.
 func TestWebSocket_FindsTheDeadBehindABlockedReceive(t *testing.T) {
-	h := listen(t, Options{PingInterval: 20 * time.Millisecond, PingTimeout: 20 * time.Millisecond})
-	h.setup = func(p *peer) {
-		p.receive = func(data []byte, _ bool) error {
-			p.got <- message{string(data), false}
-			p.closed <- <-p.closed // until the end, which the test wants to see, too
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, Options{})
+		h.setup = func(p *peer) {
+			p.receive = func(data []byte, _ bool) error {
+				p.got <- message{string(data), false}
+				p.closed <- <-p.closed // until the end, which the test wants to see, too
+				return nil
+			}
 		}
-	}
-	c, p := h.socket()
-	c.write("4wait")
-	check(t, "received", receive(t, p.got).data, "wait")
-	c.conn.Close()
-	reason := receive(t, p.closed)
-	check(t, "a reason of the transport", strings.HasPrefix(reason, "transport "), true)
-	p.closed <- reason
+		c, p := h.pipeSocket("EIO=4&transport=websocket")
+		c.write("4wait")
+		check(t, "received", receive(t, p.got).data, "wait")
+		c.conn.Close()
+		reason := <-p.closed
+		check(t, "a reason of the transport", strings.HasPrefix(reason, "transport "), true)
+		p.closed <- reason
+		h.shut()
+	})
 }
