@@ -119,6 +119,7 @@ hosts:
 // Every mistake is told with the file, its line and its key, and as a hint what
 // was wanted.
 func TestDecode_SaysWhatIsWrong(t *testing.T) {
+	t.Setenv("DYNAMICIO_TEST_BLANK", " \t")
 	rule := "namespaces:\n  - match: /x\n    "
 	jwt := rule + "connect:\n      jwt:\n        secret: 0123456789abcdef0123456789abcdef\n        "
 	for _, test := range []struct{ text, want string }{
@@ -153,6 +154,14 @@ func TestDecode_SaysWhatIsWrong(t *testing.T) {
 		{"namespaces:\n  - retirement: 5s", `f.yaml:2: namespaces[0] has no match: which namespaces it is for ("*" is all)`},
 		{"namespaces:\n  - match: chat", `f.yaml:2: namespaces[0].match is "chat": a namespace begins with a slash`},
 		{"namespaces:\n  - match: /(/", "f.yaml:2: namespaces[0].match is \"/(/\": error parsing regexp: missing closing ): `(`"},
+		{"namespaces:\n  - match: /admin/", `f.yaml:2: namespaces[0].match is "/admin/": it is a regular expression that matches anywhere in a name; /^\/admin/ is what begins with /admin, and /admin without a slash behind it that one name`},
+		{"namespaces:\n  - match: /board/{id}", `f.yaml:2: namespaces[0].match is "/board/{id}": it is an exact name, in which "{id}" stands for nothing; with any text in its place it is /^\/board\/[^\/]+$/`},
+		{rule + "host: /example/", `f.yaml:3: namespaces[0].host is "/example/", which matches anywhere in a host name, that of a stranger too; begin it with ^ or end it with $`},
+		{rule + "allow: {to: [/admin/]}", `f.yaml:3: namespaces[0].allow.to[0] is "/admin/": it is a regular expression that matches anywhere in a name; begin it with ^`},
+		{rule + "connect: {tokens: [\"  \"]}", `f.yaml:3: namespaces[0].connect.tokens[0] is blank, want a text`},
+		{rule + "connect: {tokens-env: DYNAMICIO_TEST_BLANK}", `f.yaml:3: namespaces[0].connect.tokens-env names the environment variable "DYNAMICIO_TEST_BLANK", which is blank`},
+		{rule + "connect: {jwt: {secret: \"" + strings.Repeat(" ", 32) + "\"}}", `f.yaml:3: namespaces[0].connect.jwt.secret is blank, want a text`},
+		{jwt + "leeway: 1s\n    allow: {join: [\"team-{team}\"], to: [\"team-{team}-{role}\"]}", `f.yaml:7: namespaces[0].allow has "team-{team}" and "team-{team}-{role}", which can be the same room for the claims of different clients; begin them differently`},
 		{"namespaces:\n  - match: [/a]", `f.yaml:2: namespaces[0].match is a list, want a pattern`},
 		{rule + "host: a b", `f.yaml:3: namespaces[0].host is "a b", want a host name, "*", "" or /a regular expression/`},
 		{rule + "host: true", `f.yaml:3: namespaces[0].host is "true", want a host name, "*", "" or /a regular expression/`},
@@ -240,7 +249,6 @@ func TestDecode_Bounds(t *testing.T) {
 		from, to := string(rune('a'+i)), string(rune('b'+i))
 		bomb += to + ": &" + to + " [" + strings.Repeat("*"+from+",", 9) + "*" + from + "]\n"
 	}
-	start := time.Now()
 	for _, test := range []struct{ text, want string }{
 		{bomb + "cors-origin: *i", "no key"},
 		{"cors-origin: &a [*a]", "is a list"},
@@ -251,9 +259,6 @@ func TestDecode_Bounds(t *testing.T) {
 		if _, err := decode(t, test.text); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%.60q: %v, want an error with %q", test.text, err, test.want)
 		}
-	}
-	if d := time.Since(start); d > 30*time.Second {
-		t.Errorf("that took %v", d)
 	}
 	name := filepath.Join(t.TempDir(), "big.yaml")
 	if err := os.WriteFile(name, make([]byte, MaxSize+1), 0o600); err != nil {

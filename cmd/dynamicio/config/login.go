@@ -104,9 +104,9 @@ type jwtReader struct {
 func newJWTReader(r *reader) *jwtReader { return &jwtReader{reader: r, requireExpiry: true} }
 
 func (r *jwtReader) fields() []field {
-	fields := r.hmac.fields(r.reader, "secret", "the key of HS256, HS384 and HS512, at least 32 bytes", `"change me: 32 bytes or more, and random"`)
+	fields := r.hmac.fields(r.reader, "secret", "the key of HS256, HS384 and HS512, at least 32 bytes and not blank", `"change me: 32 bytes or more, and random"`)
 	return append(fields,
-		field{key: "public-key-file", instead: true, read: r.publicKey.read(r.reader), help: "instead of a secret: a PEM file with a public key or a certificate (RS*, PS*, ES*, EdDSA)"},
+		field{key: "public-key-file", instead: true, read: r.publicKey.read(r.reader), help: "instead of a secret: a PEM file with a public key or a certificate (RSA from 2048 bits, P-256, P-384, P-521 or Ed25519)"},
 		field{key: "issuer", sample: "https://login.example.com", read: r.text(&r.options.Issuer), help: "must be its iss (default: anybody)"},
 		field{key: "audience", sample: "chat", read: r.text(&r.options.Audience), help: "must be in its aud (default: any)"},
 		field{key: "require", sample: "{role: [admin, member], email_verified: true}", read: r.readRequired, help: "claims that must have a value, or one of several; a list has to have one in it; [] is any"},

@@ -44,6 +44,10 @@ func (r *ruleReader) read(path string, n *yaml.Node) *rules.Rule {
 		}
 	}
 	r.needClaims(path, there["allow"])
+	if one, other, found := rules.Ambiguous(r.rule.Allow.Join, r.rule.Allow.To); found {
+		r.fail(there["allow"], join(path, "allow"), "has %q and %q, which can be the same room for the claims of different clients; begin them differently",
+			shorten(one), shorten(other))
+	}
 	if len(r.errs) > before {
 		return nil
 	}
@@ -69,16 +73,18 @@ func (r *ruleReader) fields() []field {
 	rule := r.rule
 	return []field{
 		{key: "match", sample: `/^\/chat\/[a-z]+$/`, read: r.match, help: `which namespaces, by the name that clients use: an exact name such as /chat, "*" for all,
-or /a regular expression/, which matches anywhere unless it has ^ and $`},
+or /^a regular expression/, which must begin with ^; without a $ at its end it is for all
+names that begin so`},
 		{key: "host", sample: `"*"`, read: r.host, help: `on which virtual host: a name (without a port: on all ports), "*" for any, "" for the main
-host, or /a regular expression/`},
+host, or /a regular expression/ with ^ or $ or both`},
 		{key: "refuse", sample: "false", read: r.boolean(&rule.Refuse), help: "true keeps everybody out"},
 		{key: "retirement", sample: "30s", read: r.retirement, help: "how long it stays empty before it is retired, or never (default: the retirement above)"},
 		{key: "connect", read: r.connect, fields: r.login.fields(), help: `what a client must present, as auth: {token: ...}; a token of the list or a JWT (default: nothing).
 Clients of Socket.IO v2 can present nothing`},
 		{key: "allow", read: r.allow, fields: r.allowFields(), help: `what a client may do, as here or as a list such as [echo, join]; what is not there is not
-allowed (default: everything). Rooms are exact names, "*", /regular expressions/, or
-names such as user-{sub}, where {sub} is that claim of the client's JWT`},
+allowed (default: everything). Rooms are exact names, "*", /^regular expressions/, or
+names such as user-{sub}, where {sub} is that claim of the client's JWT. Of several claims
+in a name none may have in it what stands between them, as in team:{team}:{role}`},
 		{key: "limits", read: r.limits, fields: r.limitFields(), help: "bounds, each on every node by itself (default: none but the node's own)"},
 	}
 }
@@ -129,6 +135,10 @@ func (r *ruleReader) host(path string, n *yaml.Node) {
 			hint = `; all names below one are /\.example\.com$/`
 		}
 		r.fail(n, path, `is %s, want a host name, "*", "" or /a regular expression/%s`, describe(v), hint)
+		return
+	}
+	if start, end := rules.Anchored(v.Value); v.Value[0] == '/' && !start && !end {
+		r.fail(n, path, "is %s, which matches anywhere in a host name, that of a stranger too; begin it with ^ or end it with $", describe(v))
 		return
 	}
 	r.rule.Host, r.rule.AnyHost = p, p == namespace.All

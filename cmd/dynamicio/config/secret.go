@@ -56,6 +56,8 @@ func (r *reader) secretText(path string, n *yaml.Node) (string, bool) {
 		r.fail(n, path, "is no text, want one")
 	case v.Value == "":
 		r.fail(n, path, "is empty, want a text")
+	case strings.TrimSpace(v.Value) == "":
+		r.fail(n, path, "is blank, want a text")
 	default:
 		return v.Value, true
 	}
@@ -81,10 +83,11 @@ func (r *reader) contents(ref reference) (string, bool) {
 	}
 	// Editors end a file with a line break that nobody means.
 	value := strings.TrimRight(string(text), "\r\n")
-	if value == "" {
+	if strings.TrimSpace(value) == "" {
 		r.fail(ref.at, ref.path, "is an empty file")
+		return "", false
 	}
-	return value, value != ""
+	return value, true
 }
 
 // variable returns what the environment variable holds that ref names.
@@ -93,10 +96,15 @@ func (r *reader) variable(ref reference) (string, bool) {
 		return "", false // said before
 	}
 	value := os.Getenv(ref.name)
-	if value == "" {
+	switch {
+	case value == "":
 		r.fail(ref.at, ref.path, "names the environment variable %q, which is not set", shorten(ref.name))
+	case strings.TrimSpace(value) == "":
+		r.fail(ref.at, ref.path, "names the environment variable %q, which is blank", shorten(ref.name))
+	default:
+		return value, true
 	}
-	return value, value != ""
+	return "", false
 }
 
 // sources is in how many places the secret stands.

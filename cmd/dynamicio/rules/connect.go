@@ -3,6 +3,7 @@ package rules
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -55,13 +56,13 @@ func (c *Connect) check(s *namespace.Socket) (claims Claims, err error) {
 	if c == nil {
 		return nil, nil
 	}
-	var auth struct {
-		Token *string `json:"token"`
-	}
-	if err := s.Auth(&auth); err != nil || auth.Token == nil || *auth.Token == "" {
+	// Not a struct, whose fields encoding/json finds in any spelling: TOKEN is not token.
+	var auth map[string]json.RawMessage
+	var token string
+	if s.Auth(&auth) != nil || json.Unmarshal(auth["token"], &token) != nil || token == "" {
 		return nil, errTokenMissing
 	}
-	return c.accept(*auth.Token)
+	return c.accept(token)
 }
 
 // accept decides about a token.

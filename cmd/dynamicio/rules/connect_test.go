@@ -228,7 +228,52 @@ func TestJWT_PublicKeys(t *testing.T) {
 	}
 }
 
+// A token is three parts in base64url and nothing else, and what its header calls critical must be understood.
+func TestJWT_IsStrict(t *testing.T) {
+	j := newJWT(t, JWTOptions{Secret: secretKey})
+	claims := jwt.MapClaims{"exp": soon}
+	good := sign(t, jwt.SigningMethodHS256, secretKey, claims)
+	if _, err := j.verify(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{
+		"a line break behind": good + "\n", "a carriage return": good + "\r", "a blank before": " " + good, "padding": good + "=",
+		"a line break within": good[:10] + "\n" + good[10:], "a fourth part": good + ".x", "no signature": good[:strings.LastIndex(good, ".")+1],
+		"bits that nobody reads": good[:len(good)-1] + next(good[len(good)-1:]),
+	} {
+		if _, err := j.verify(token); err == nil {
+			t.Errorf("%s is taken for a token", name)
+		}
+	}
+	for _, crit := range []any{[]string{"b64"}, []string{"exp"}, []string{}, nil, "x"} {
+		token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims)
+		token.Header["crit"] = crit
+		text, err := token.SignedString(secretKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.verify(text); !errors.Is(err, errCrit) {
+			t.Errorf("crit %v: %v", crit, err)
+		}
+	}
+}
+
+// next is the character behind one of base64url, which differs in bits that a signature of 32 bytes does not use.
+func next(c string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	i := strings.Index(alphabet, c)
+	return alphabet[i^1 : i^1+1]
+}
+
 func TestNewJWT_SaysWhatIsWrong(t *testing.T) {
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaOf := func(bits uint) []byte {
+		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		return publicPEM(t, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537})
+	}
 	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
 	for _, test := range []struct {
 		o    JWTOptions
@@ -238,6 +283,14 @@ func TestNewJWT_SaysWhatIsWrong(t *testing.T) {
 		{JWTOptions{Secret: secretKey, PublicKey: []byte("x")}, "one of them"},
 		{JWTOptions{Secret: []byte("hunter2")}, "at least 32"},
 		{JWTOptions{Secret: secretKey[:31]}, "31 bytes, want at least 32"},
+		{JWTOptions{Secret: []byte(strings.Repeat(" ", 32))}, "blanks"},
+		{JWTOptions{Secret: []byte("\t0123456789abcdef0123456789abcde\n ")}, "31 bytes with blanks around it, want at least 32"},
+		{JWTOptions{Secret: []byte(strings.Repeat("ab", 32))}, "random"},
+		{JWTOptions{PublicKey: publicPEM(t, &p224.PublicKey)}, "P-224, want P-256"},
+		{JWTOptions{PublicKey: rsaOf(512)}, "512 bits, want at least 2048"},
+		{JWTOptions{PublicKey: rsaOf(1024)}, "1024 bits, want at least 2048"},
+		{JWTOptions{PublicKey: rsaOf(2047)}, "2047 bits, want at least 2048"},
+		{JWTOptions{PublicKey: pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: big.NewInt(1<<40 + 1), E: 3})})}, "41 bits"},
 		{JWTOptions{PublicKey: []byte("x")}, "PEM"},
 		{JWTOptions{PublicKey: private}, "PRIVATE KEY"},
 		{JWTOptions{PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})}, "is none"},

@@ -1,14 +1,9 @@
 package rules
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -41,9 +36,6 @@ type JWT struct {
 	require map[string][]string
 }
 
-// minSecret is what RFC 7518, section 3.2, asks of the key of HS256.
-const minSecret = 32
-
 // NewJWT checks the options. Its errors hold no secret.
 func NewJWT(o JWTOptions) (*JWT, error) {
 	var (
@@ -55,8 +47,8 @@ func NewJWT(o JWTOptions) (*JWT, error) {
 	case len(o.Secret) > 0 && len(o.PublicKey) > 0:
 		return nil, errors.New("has a secret and a public key, want one of them")
 	case len(o.Secret) > 0:
-		if len(o.Secret) < minSecret {
-			return nil, fmt.Errorf("has a secret of %d bytes, want at least %d", len(o.Secret), minSecret)
+		if err := checkSecret(o.Secret); err != nil {
+			return nil, err
 		}
 		key, methods = o.Secret, []string{"HS256", "HS384", "HS512"}
 	case len(o.PublicKey) > 0:
@@ -68,7 +60,7 @@ func NewJWT(o JWTOptions) (*JWT, error) {
 	}
 	// The methods are those of the key, whatever a token says of itself: else
 	// a public key could be made to serve as the secret of HS256.
-	opts := []jwt.ParserOption{jwt.WithValidMethods(methods), jwt.WithJSONNumber(), jwt.WithLeeway(o.Leeway)}
+	opts := []jwt.ParserOption{jwt.WithValidMethods(methods), jwt.WithJSONNumber(), jwt.WithStrictDecoding(), jwt.WithLeeway(o.Leeway)}
 	if !o.NoExpiry {
 		opts = append(opts, jwt.WithExpirationRequired())
 	}
@@ -81,47 +73,22 @@ func NewJWT(o JWTOptions) (*JWT, error) {
 	return &JWT{key: key, parser: jwt.NewParser(opts...), require: o.Require}, nil
 }
 
-// parsePublicKey reads the first key or certificate of a PEM text.
-func parsePublicKey(text []byte) (key any, methods []string, err error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, nil, errors.New("has a public key that is no PEM text")
-	}
-	switch block.Type {
-	case "CERTIFICATE":
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, nil, fmt.Errorf("has a certificate that is none: %w", err)
-		}
-		key = cert.PublicKey
-	case "PUBLIC KEY":
-		if key, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
-			return nil, nil, fmt.Errorf("has a public key that is none: %w", err)
-		}
-	case "RSA PUBLIC KEY":
-		if key, err = x509.ParsePKCS1PublicKey(block.Bytes); err != nil {
-			return nil, nil, fmt.Errorf("has a public key that is none: %w", err)
-		}
-	default:
-		return nil, nil, fmt.Errorf("has a %.40q where a public key is wanted", block.Type)
-	}
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		return key, []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, nil
-	case *ecdsa.PublicKey:
-		return key, []string{"ES" + map[int]string{256: "256", 384: "384", 521: "512"}[key.Curve.Params().BitSize]}, nil
-	case ed25519.PublicKey:
-		return key, []string{"EdDSA"}, nil
-	}
-	return nil, nil, fmt.Errorf("has a public key of type %T, which no JWT is signed with", key)
-}
+var (
+	errClaim = errors.New("a required claim is missing or has another value")
+	errForm  = errors.New("not three parts in base64url")
+	errCrit  = errors.New("the header has crit, and nothing in it is understood here")
+)
 
-var errClaim = errors.New("a required claim is missing or has another value")
+// form is what a token is made of. Decoders of base64 pass over line breaks.
+var form = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
 
 // verify returns the claims of a token that is good.
 func (j *JWT) verify(token string) (Claims, error) {
+	if !form.MatchString(token) {
+		return nil, errForm
+	}
 	all := jwt.MapClaims{}
-	if _, err := j.parser.ParseWithClaims(token, all, func(*jwt.Token) (any, error) { return j.key, nil }); err != nil {
+	if _, err := j.parser.ParseWithClaims(token, all, j.keyFor); err != nil {
 		return nil, err
 	}
 	for name, values := range j.require {
@@ -136,6 +103,15 @@ func (j *JWT) verify(token string) (Claims, error) {
 		}
 	}
 	return claims, nil
+}
+
+// keyFor is asked for the key once the header has been read.
+func (j *JWT) keyFor(t *jwt.Token) (any, error) {
+	// RFC 7515, section 4.1.11: who does not understand all that crit names refuses the token.
+	if _, critical := t.Header["crit"]; critical {
+		return nil, errCrit
+	}
+	return j.key, nil
 }
 
 // hasClaim reports whether a claim has one of the values, or, if it is a list,

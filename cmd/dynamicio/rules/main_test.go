@@ -75,7 +75,7 @@ func (c *client) next() string {
 	select {
 	case f := <-c.conn.frames:
 		return f
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		c.t.Fatal("nothing comes")
 		return ""
 	}

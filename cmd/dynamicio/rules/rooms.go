@@ -26,9 +26,9 @@ func AnyRoom() Rooms { return Rooms{[]roomPattern{{pattern: namespace.All}}} }
 // claimName is what may stand between the braces of a template.
 var claimName = regexp.MustCompile(`^[A-Za-z0-9_.:/-]+$`)
 
-// Add adds a room: "*" is every room, "/x/" a regular expression, which is not
-// anchored, "user-{sub}" a name in which {sub} stands for that claim of the
-// client's token, and all else the room of exactly that name.
+// Add adds a room: "*" is every room, "/^x/" a regular expression, "user-{sub}" a
+// name in which {sub} stands for that claim of the client's token, and all else
+// the room of exactly that name.
 func (r *Rooms) Add(s string) error {
 	switch {
 	case s == "":
@@ -39,6 +39,9 @@ func (r *Rooms) Add(s string) error {
 		p, err := parseRegexp(s)
 		if err != nil {
 			return err
+		}
+		if start, _ := Anchored(s); !start {
+			return errors.New("it is a regular expression that matches anywhere in a name; begin it with ^")
 		}
 		r.list = append(r.list, roomPattern{pattern: p})
 	case strings.ContainsAny(s, "{}"):
@@ -59,6 +62,9 @@ func parseTemplate(s string) ([]string, error) {
 		text, rest, found := strings.Cut(s, "{")
 		if strings.Contains(text, "}") {
 			return nil, errors.New("a } without a { before it; a room with braces takes a regular expression")
+		}
+		if text == "" && found && len(parts) > 0 {
+			return nil, errors.New("two claims with nothing between them, which other values could make, too")
 		}
 		parts = append(parts, text)
 		if !found {
@@ -113,7 +119,9 @@ func (r Rooms) has(room string, claims Claims) bool {
 }
 
 // expand puts claims into a template. One that the client does not have, or
-// that is empty, makes no name: "user-" would be everybody's who has none.
+// that is empty, makes no name: "user-" would be everybody's who has none. Nor,
+// of several, does one that has in it what stands between them: the room of
+// {a}-{b} for "x-y" and "z" would be that for "x" and "y-z".
 func expand(template []string, claims Claims) (string, bool) {
 	var b strings.Builder
 	for i, part := range template {
@@ -121,8 +129,40 @@ func expand(template []string, claims Claims) (string, bool) {
 			if part = claims[part]; part == "" {
 				return "", false
 			}
+			for between := 2; between < len(template)-1; between += 2 {
+				if strings.ContainsAny(part, template[between]) {
+					return "", false
+				}
+			}
 		}
 		b.WriteString(part)
 	}
 	return b.String(), true
+}
+
+// Ambiguous returns two templates of these rooms that can make the same name of
+// different claims: who has the sub "ann-admin" would be in the room user-{sub}-admin of ann.
+func Ambiguous(all ...Rooms) (a, b string, found bool) {
+	var templates []roomPattern
+	for _, rooms := range all {
+		for _, p := range rooms.list {
+			if p.template == nil {
+				continue
+			}
+			for _, q := range templates {
+				if a, b := p.String(), q.String(); a != b && overlap(p.template, q.template) {
+					return b, a, true
+				}
+			}
+			templates = append(templates, p)
+		}
+	}
+	return "", "", false
+}
+
+// overlap reports whether templates begin and end in a way that one name can.
+func overlap(a, b []string) bool {
+	begin, begin2, end, end2 := a[0], b[0], a[len(a)-1], b[len(b)-1]
+	return (strings.HasPrefix(begin, begin2) || strings.HasPrefix(begin2, begin)) &&
+		(strings.HasSuffix(end, end2) || strings.HasSuffix(end2, end))
 }

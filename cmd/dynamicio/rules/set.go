@@ -1,10 +1,8 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/dynamicio/dynamicio/namespace"
@@ -73,46 +71,6 @@ var Verbs = []string{"broadcast", "to", "join", "leave", "echo"}
 
 // MainHost matches what is on no virtual host but the main one.
 var MainHost = namespace.Regexp(regexp.MustCompile(`^$`))
-
-// withoutSlash finds regular expressions in which ^ stands before a letter, so
-// that they never match. Others may never match, too.
-var withoutSlash = regexp.MustCompile(`^/\^[\pL\pN_-]+[^|*?{]*/$`)
-
-// ParseMatch reads a pattern for the names of namespaces: "*" is all, "/x/" a
-// regular expression, which is not anchored, and all else an exact name.
-func ParseMatch(s string) (namespace.Pattern, error) {
-	switch {
-	case s == "":
-		return namespace.Pattern{}, errors.New("it is empty")
-	case s == "*":
-		return namespace.All, nil
-	case s[0] != '/':
-		return namespace.Pattern{}, errors.New("a namespace begins with a slash")
-	case len(s) > 1 && s[len(s)-1] == '/':
-		p, err := parseRegexp(s)
-		if err == nil && withoutSlash.MatchString(s) {
-			err = errors.New(`a namespace begins with a slash, and so does what ^ stands before: /^\/name$/`)
-		}
-		return p, err
-	case strings.Contains(s, ",") || strings.HasPrefix(s, "//"):
-		return namespace.Pattern{}, errors.New("no client could ask for such a name")
-	case strings.HasSuffix(s, "/*"):
-		return namespace.Pattern{}, errors.New(`"*" is all only where it stands alone; all below a name are /^\/name\//`)
-	}
-	return namespace.Exact(s), nil
-}
-
-// parseRegexp reads "/x/".
-func parseRegexp(s string) (namespace.Pattern, error) {
-	if len(s) == 2 {
-		return namespace.Pattern{}, errors.New("the regular expression is empty")
-	}
-	re, err := regexp.Compile(s[1 : len(s)-1])
-	if err != nil {
-		return namespace.Pattern{}, err
-	}
-	return namespace.Regexp(re), nil
-}
 
 // find returns the rule for a namespace, nil if it is refused.
 func (s *Set) find(host, name string) *Rule {

@@ -64,12 +64,19 @@ func TestParseMatch_SaysWhatIsWrong(t *testing.T) {
 	for s, want := range map[string]string{
 		"": "empty", "chat": "slash", "//host/x": "no client", "/a,b": "no client", "//": "empty", "/(/": "missing closing",
 		"/chat/*": "stands alone", "/^chat$/": "begins with a slash", "/^chat-[0-9]+/": "begins with a slash",
+		"/admin/": `/^\/admin/ is what begins with /admin, and /admin without a slash`, "/^a|b/": "begin it with ^", `/(\/x|^\/y)/`: "begin it with ^",
+		"/(?m)^a/": "begin it with ^", "/(^a)?/": "begin it with ^", `/\/^x/`: "begin it with ^",
+		"/board/{id}": `"{id}" stands for nothing; with any text in its place it is /^\/board\/[^\/]+$/`,
+		"/board/:id/x.y": `":id" stands for nothing; with any text in its place it is /^\/board\/[^\/]+\/x\.y$/`,
+		"/a*": `"*" stands for nothing; with any text in its place it is /^\/a[^\/]+$/`,
+		`/^\/board\/{id}$/`: "{id} stands for nothing",
 	} {
 		if _, err := ParseMatch(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", s, err, want)
 		}
 	}
-	for s, names := range map[string]string{"/": "/", "/chat": "/chat", "*": "/x", "/a/": "/banana", `/^\/a$/`: "/a", "/^a?/": "/b", "/^a|b/": "/b", "/^/": "/b", "/^[/a]b/": "/b", "/^.b/": "/b", "/a*": "/a*"} {
+	for s, names := range map[string]string{"/": "/", "/chat": "/chat", "*": "/x", `/^\/a$/`: "/a", "/^a?/": "/b", "/^/": "/b", "/^[/a]b/": "/b", "/^.b/": "/b",
+		`/^\/a|^\/b/`: "/b", `/(^\/a)+/`: "/a", `/\A\/a/`: "/a", `/^\/\{id\}$/`: "/{id}", "/room:1": "/room:1", `/^\/\p{Greek}{2}\x{61}/`: "/ααa"} {
 		p, err := ParseMatch(s)
 		if err != nil {
 			t.Errorf("%q: %v", s, err)
@@ -147,6 +154,11 @@ func TestRooms_Has(t *testing.T) {
 		{"user-{none}", "user-", claims, false},
 		{"{team}/{sub}", "7/anna", claims, true},
 		{"{team}/{sub}", "7/", claims, false},
+		{"{a}-{b}", "x-y-z", Claims{"a": "x-y", "b": "z"}, false},
+		{"{a}-{b}", "x-y-z", Claims{"a": "x", "b": "y-z"}, false},
+		{"{a}--{b}", "x---z", Claims{"a": "x-", "b": "z"}, false}, // or "x" and "-z"
+		{"t-{a}:{b}", "t-x-y:z", Claims{"a": "x-y", "b": "z"}, true},
+		{"user-{a}", "user-x-y", Claims{"a": "x-y"}, true}, // alone it is what it is
 		{"{none}", "", claims, false},
 	} {
 		r := rooms(t, "other", test.entry)
@@ -160,10 +172,30 @@ func TestRooms_Has(t *testing.T) {
 	if got, ok := rooms(t, "a", "x{b}y{c}").Template(); !ok || got != "x{b}y{c}" {
 		t.Errorf("template %q", got)
 	}
-	for _, bad := range []string{"", "//", "/(/", "a{", "a}b", "a{b", "{}", "{a b}", "{a{b}"} {
+	for _, bad := range []string{"", "//", "/(/", "a{", "a}b", "a{b", "{}", "{a b}", "{a{b}", "{a}{b}", "x-{a}{b}", "/admin/", "/^a|b/", "/^user-{sub}$/"} {
 		var r Rooms
 		if err := r.Add(bad); err == nil {
 			t.Errorf("%q is taken for a room", bad)
+		}
+	}
+}
+
+// Two templates that can make one name are told, whichever list they are in.
+func TestAmbiguous(t *testing.T) {
+	for _, test := range []struct {
+		join, to []string
+		want     bool
+	}{
+		{[]string{"team-{team}", "user-{sub}", "lobby"}, []string{"team-{team}", "/^user-/"}, false},
+		{[]string{"team-{team}"}, []string{"team-{team}-{role}"}, true},
+		{[]string{"user-{sub}", "user-{sub}-inbox"}, nil, true},
+		{[]string{"user-{sub}", "user-{mail}"}, nil, true},
+		{[]string{"{sub}", "user-{sub}"}, nil, true},
+		{[]string{"user-{sub}-in", "user-{sub}-out"}, nil, false},
+	} {
+		a, b, found := Ambiguous(rooms(t, test.join...), rooms(t, test.to...))
+		if found != test.want || found && (a == b || a == "" || b == "") {
+			t.Errorf("%q and %q: %v, %q and %q", test.join, test.to, found, a, b)
 		}
 	}
 }
