@@ -105,7 +105,6 @@ for (const [where, on] of Object.entries({ "the common prefix": common, "its own
 
   scenario(`${where}: sockets of a stock Go server are found`, async (cleanup) => {
     const p = await party(cleanup, on);
-    const begin = Date.now();
     const sockets = await ours.do("fetch", { ns: p.ns });
     assert.deepEqual(sockets.map((s) => s.id).sort(), p.all.map((c) => c.id).sort());
     const s = sockets.find((s) => s.id === p.clients.go.id);
@@ -113,7 +112,6 @@ for (const [where, on] of Object.entries({ "the common prefix": common, "its own
     assert.equal(s.handshake.query.EIO, "4");
     // It leaves the list out when there is nothing in it.
     assert.equal((await ours.do("fetch", { ns: p.ns, rooms: ["at ours"] })).length, 1);
-    assert(Date.now() - begin < 4000);
   });
 
   scenario(`${where}: sockets of a stock Go server join, leave and go as ours do`, async (cleanup) => {

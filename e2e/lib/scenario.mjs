@@ -25,7 +25,7 @@ export const { values: settings } = parseArgs({
 
 // deadline bounds every wait. It only ever passes when something is broken, so
 // it is far longer than a busy machine needs.
-export const deadline = 20_000;
+export const deadline = 60_000;
 
 // transports are those of the run, as both clients' option wants them.
 export const transports = {

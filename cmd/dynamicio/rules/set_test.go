@@ -66,9 +66,9 @@ func TestParseMatch_SaysWhatIsWrong(t *testing.T) {
 		"/chat/*": "stands alone", "/^chat$/": "begins with a slash", "/^chat-[0-9]+/": "begins with a slash",
 		"/admin/": `/^\/admin/ is what begins with /admin, and /admin without a slash`, "/^a|b/": "begin it with ^", `/(\/x|^\/y)/`: "begin it with ^",
 		"/(?m)^a/": "begin it with ^", "/(^a)?/": "begin it with ^", `/\/^x/`: "begin it with ^",
-		"/board/{id}": `"{id}" stands for nothing; with any text in its place it is /^\/board\/[^\/]+$/`,
-		"/board/:id/x.y": `":id" stands for nothing; with any text in its place it is /^\/board\/[^\/]+\/x\.y$/`,
-		"/a*": `"*" stands for nothing; with any text in its place it is /^\/a[^\/]+$/`,
+		"/board/{id}":       `"{id}" stands for nothing; with any text in its place it is /^\/board\/[^\/]+$/`,
+		"/board/:id/x.y":    `":id" stands for nothing; with any text in its place it is /^\/board\/[^\/]+\/x\.y$/`,
+		"/a*":               `"*" stands for nothing; with any text in its place it is /^\/a[^\/]+$/`,
 		`/^\/board\/{id}$/`: "{id} stands for nothing",
 	} {
 		if _, err := ParseMatch(s); err == nil || !strings.Contains(err.Error(), want) {
