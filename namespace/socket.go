@@ -279,7 +279,7 @@ func (s *Socket) depart(reason string) {
 	run(&s.disconnecting, "OnDisconnecting handler")
 	s.ns.remove(s)
 	run(&s.disconnected, "OnDisconnect handler")
-	s.ns.reg.stats.disconnects.Add(1)
+	s.ns.reg.stats.disconnected(reason)
 	s.ns.reg.release(s.ns)
 }
 

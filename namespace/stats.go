@@ -8,15 +8,16 @@ import (
 
 // counters are what a registry counts; all but occupied only grow.
 type counters struct {
-	created, retired      atomic.Int64
-	dropped               atomic.Int64 // namespaces taken out of the registry again
-	occupied              atomic.Int64 // namespaces with a socket here
-	connects, disconnects atomic.Int64
-	refused               [refusals]atomic.Int64
-	eventsIn              atomic.Int64
-	broadcasts            atomic.Int64
-	deliveries            atomic.Int64
-	panics                atomic.Int64
+	created, retired atomic.Int64
+	dropped          atomic.Int64 // namespaces taken out of the registry again
+	occupied         atomic.Int64 // namespaces with a socket here
+	connects         atomic.Int64
+	disconnects      [len(disconnectReasons) + 1]atomic.Int64 // by reason; the last is any other
+	refused          [refusals]atomic.Int64
+	eventsIn         atomic.Int64
+	broadcasts       atomic.Int64
+	deliveries       atomic.Int64
+	panics           atomic.Int64
 }
 
 // refusal is why a CONNECT was refused, as it is counted.
@@ -35,6 +36,28 @@ const (
 
 var refusalLabels = [refusals]string{
 	"invalid_name", "too_many", "unknown_namespace", "setup", "middleware", "node_limit", "unavailable",
+}
+
+// disconnectReasons are those that are counted by themselves.
+var disconnectReasons = [...]string{
+	ReasonTransportClose, ReasonTransportError, ReasonPingTimeout, ReasonClientLeft, ReasonServerLeft, ReasonForcedClose,
+	ReasonShutdown, ReasonParseError,
+}
+
+// otherReason is how the disconnects are counted that a transport other than
+// node/engineio gave reasons of its own for.
+const otherReason = "other"
+
+// DisconnectReasons are the keys of Stats.DisconnectsBy.
+func DisconnectReasons() []string { return append(slices.Clone(disconnectReasons[:]), otherReason) }
+
+// disconnected counts a socket that has departed.
+func (c *counters) disconnected(reason string) {
+	i := slices.Index(disconnectReasons[:], reason)
+	if i < 0 {
+		i = len(disconnectReasons)
+	}
+	c.disconnects[i].Add(1)
 }
 
 // RefuseReasons are the keys of Stats.Refused.
@@ -67,6 +90,7 @@ type Stats struct {
 	NamespacesRetired int64            // incarnations expired on this node
 	Connects          int64            // sockets admitted
 	Disconnects       int64            // sockets departed
+	DisconnectsBy     map[string]int64 // these by reason; a fixed set of keys, always all present
 	Refused           map[string]int64 // CONNECTs refused, by reason; a fixed set of keys, always all present
 	EventsIn          int64            // events received from clients
 	Broadcasts        int64            // broadcasts to this node's sockets
@@ -78,7 +102,12 @@ type Stats struct {
 func (r *Registry) Stats() Stats {
 	c := &r.stats
 	// What went before what came, so that no difference is negative.
-	occupied, dropped, disconnects := c.occupied.Load(), c.dropped.Load(), c.disconnects.Load()
+	occupied, dropped, disconnects := c.occupied.Load(), c.dropped.Load(), int64(0)
+	by := make(map[string]int64, len(c.disconnects))
+	for i, reason := range DisconnectReasons() {
+		by[reason] = c.disconnects[i].Load()
+		disconnects += by[reason]
+	}
 	created, connects := c.created.Load(), c.connects.Load()
 	refused := make(map[string]int64, refusals)
 	for i := range c.refused {
@@ -92,6 +121,7 @@ func (r *Registry) Stats() Stats {
 		NamespacesRetired: c.retired.Load(),
 		Connects:          connects,
 		Disconnects:       disconnects,
+		DisconnectsBy:     by,
 		Refused:           refused,
 		EventsIn:          c.eventsIn.Load(),
 		Broadcasts:        c.broadcasts.Load(),

@@ -53,3 +53,15 @@ func TestStats_AgreeWithWhatIsThere(t *testing.T) {
 	close(stop)
 	looking.Wait()
 }
+
+// A disconnect counts under its reason; one that is not the package's own is "other".
+func TestStats_DisconnectsByReason(t *testing.T) {
+	r := newRegistry(t, Options{})
+	for _, reason := range []string{ReasonPingTimeout, ReasonPingTimeout, "a whim"} {
+		r.stats.disconnected(reason)
+	}
+	s := r.Stats()
+	if s.DisconnectsBy[ReasonPingTimeout] != 2 || s.DisconnectsBy["other"] != 1 || s.Disconnects != 3 || len(s.DisconnectsBy) != 9 {
+		t.Errorf("%+v", s)
+	}
+}

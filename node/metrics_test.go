@@ -83,13 +83,13 @@ func TestMetrics_ConnectionsAndSockets(t *testing.T) {
 	b.join("/x")
 	s.counts(series{
 		`connections{transport="websocket"}`: 1, `connections{transport="polling"}`: 1, "handshakes_total": 2, "upgrades_total": 0,
-		"sockets": 3, "connects_total": 3, "disconnects_total": 0,
+		"sockets": 3, "connects_total": 3, `disconnects_total{reason="transport_close"}`: 0,
 		`namespaces{state="occupied"}`: 2, `namespaces{state="empty"}`: 0, "ready": 1, "draining": 0,
 	})
 	a.close()
 	s.counts(series{
 		`connections{transport="websocket"}`: 0, `connections{transport="polling"}`: 1, "handshakes_total": 2,
-		"sockets": 1, "connects_total": 3, "disconnects_total": 2,
+		"sockets": 1, "connects_total": 3, `disconnects_total{reason="transport_close"}`: 2, `disconnects_total{reason="other"}`: 0,
 		`namespaces{state="occupied"}`: 1, `namespaces{state="empty"}`: 1,
 	})
 	s.Drain()

@@ -128,10 +128,26 @@ type Options struct {
 	// HandshakesPerSecond bounds the new connections of one address. Default
 	// 10,000; negative: no bound.
 	HandshakesPerSecond float64
+	// MaxSessionsPerAddress bounds the connections of one address (of one /64
+	// network with IPv6). Behind a proxy that is the proxy's address, unless
+	// TrustProxy is set. Default 32,768; negative: no bound.
+	MaxSessionsPerAddress int
+	// ControlsPerSecond bounds the control packets of one client, pings and
+	// pongs, and fragments that are nearly empty; a client that sends more is
+	// closed. Default 10,000; negative: no bound.
+	ControlsPerSecond int
+	// MaxHeaderBytes bounds the request line and the header of a request that
+	// Serve takes. Default 16 KiB, as in Node; net/http adds 4 KiB.
+	MaxHeaderBytes int
 	// Limits holds the bounds that package namespace enforces. Its other fields
 	// (Host, Retirement, Cluster, NodeID, ConnectTimeout, Logger) must be zero:
 	// they are set by those of the same name here.
 	Limits namespace.Options
+
+	// OnConnectionError, if not nil, is told of every request to Engine.IO that
+	// is refused, as Node's connection_error event is; see
+	// [engineio.ConnectionError]. It must be quick, and safe for concurrent use.
+	OnConnectionError func(*engineio.ConnectionError)
 
 	// Logger receives what an operator should know. Default slog.Default().
 	Logger *slog.Logger
@@ -142,6 +158,8 @@ const (
 	defaultDrainTimeout = 10 * time.Second
 	defaultLeaseTTL     = 5 * time.Second
 	defaultNodeTTL      = 10 * time.Second
+
+	defaultMaxHeaderBytes = 16 << 10
 )
 
 // Defaults returns the limits and times that the zero value stands for, for
@@ -154,7 +172,8 @@ func Defaults() Options {
 		Retirement: limits.Retirement, ConnectTimeout: limits.ConnectTimeout,
 		PingInterval: engine.PingInterval, PingTimeout: engine.PingTimeout, UpgradeTimeout: engine.UpgradeTimeout,
 		MaxPayload: engine.MaxPayload, MaxQueue: engine.MaxQueue, MaxSessions: engine.MaxSessions,
-		HandshakesPerSecond: engine.HandshakesPerSecond,
+		HandshakesPerSecond: engine.HandshakesPerSecond, MaxSessionsPerAddress: engine.MaxSessionsPerAddress,
+		ControlsPerSecond: engine.ControlsPerSecond, MaxHeaderBytes: defaultMaxHeaderBytes,
 	}
 	limits.Retirement, limits.ConnectTimeout = 0, 0 // they are above
 	o.Limits = limits
@@ -162,6 +181,9 @@ func Defaults() Options {
 }
 
 func (o Options) withDefaults() (Options, error) {
+	if o.MaxHeaderBytes < 0 {
+		return o, fmt.Errorf("node: Options.MaxHeaderBytes is %d, must not be negative", o.MaxHeaderBytes)
+	}
 	if o.DrainTimeout < 0 {
 		return o, fmt.Errorf("node: Options.DrainTimeout is %v, must not be negative", o.DrainTimeout)
 	}
@@ -189,6 +211,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, defaultDrainTimeout)
 	o.LeaseTTL = cmp.Or(o.LeaseTTL, defaultLeaseTTL)
 	o.NodeTTL = cmp.Or(o.NodeTTL, defaultNodeTTL)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, defaultMaxHeaderBytes)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.NodeID == "" {
 		host, err := os.Hostname()

@@ -73,20 +73,23 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	s.engine, err = engineio.New(engineio.Options{
-		Path:                opts.Path,
-		PingInterval:        opts.PingInterval,
-		PingTimeout:         opts.PingTimeout,
-		UpgradeTimeout:      opts.UpgradeTimeout,
-		MaxPayload:          opts.MaxPayload,
-		MaxQueue:            opts.MaxQueue,
-		MaxConnectionBytes:  opts.MaxConnectionBytes,
-		AllowEIO3:           opts.AllowEIO3,
-		Compression:         opts.Compression,
-		Cookie:              opts.Cookie,
-		Origins:             opts.Origins,
-		HandshakesPerSecond: opts.HandshakesPerSecond,
-		MaxSessions:         opts.MaxSessions,
-		Logger:              opts.Logger,
+		Path:                  opts.Path,
+		PingInterval:          opts.PingInterval,
+		PingTimeout:           opts.PingTimeout,
+		UpgradeTimeout:        opts.UpgradeTimeout,
+		MaxPayload:            opts.MaxPayload,
+		MaxQueue:              opts.MaxQueue,
+		MaxConnectionBytes:    opts.MaxConnectionBytes,
+		AllowEIO3:             opts.AllowEIO3,
+		Compression:           opts.Compression,
+		Cookie:                opts.Cookie,
+		Origins:               opts.Origins,
+		HandshakesPerSecond:   opts.HandshakesPerSecond,
+		MaxSessions:           opts.MaxSessions,
+		MaxSessionsPerAddress: opts.MaxSessionsPerAddress,
+		ControlsPerSecond:     opts.ControlsPerSecond,
+		OnConnectionError:     opts.OnConnectionError,
+		Logger:                opts.Logger,
 	}, s.accept)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("node: %w", err), s.closeRest(context.Background()))
@@ -254,7 +257,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    s.opts.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)

@@ -27,6 +27,10 @@ func (f *serveFlags) addLimits(flags *pflag.FlagSet) {
 	flags.IntVar(&o.MaxSessions, "max-sessions", defaults.MaxSessions, "connections of the node; 0: no bound")
 	flags.Float64Var(&o.HandshakesPerSecond, "handshakes-per-second", defaults.HandshakesPerSecond, "new connections of one address a second; 0: no bound")
 
+	flags.IntVar(&o.MaxSessionsPerAddress, "max-sessions-per-address", defaults.MaxSessionsPerAddress, "connections of one address, or of one IPv6 network of /64; 0: no bound")
+	flags.IntVar(&o.ControlsPerSecond, "controls-per-second", defaults.ControlsPerSecond, "pings, pongs and nearly empty fragments of one client a second; beyond it the client is closed; 0: no bound")
+	flags.IntVar(&o.MaxHeaderBytes, "max-header-bytes", defaults.MaxHeaderBytes, "largest header of a request, in bytes")
+
 	l, limits := &o.Limits, defaults.Limits
 	flags.IntVar(&l.MaxNamespaces, "max-namespaces", limits.MaxNamespaces, "namespaces that live on the node")
 	flags.IntVar(&l.MaxConnectionNamespaces, "max-connection-namespaces", limits.MaxConnectionNamespaces, "namespaces of one connection; it may ask for a tenth of it a second")
@@ -38,7 +42,8 @@ func (f *serveFlags) addLimits(flags *pflag.FlagSet) {
 
 // mayBeZero are the numbers for which 0 has a meaning of its own, which their
 // help tells. All others must be above 0.
-var mayBeZero = map[string]bool{"max-sessions": true, "handshakes-per-second": true, "max-connection-bytes": true}
+var mayBeZero = map[string]bool{"max-sessions": true, "handshakes-per-second": true, "max-connection-bytes": true,
+	"max-sessions-per-address": true, "controls-per-second": true}
 
 // checkNumbers refuses numbers and durations that are out of range.
 func checkNumbers(flags *pflag.FlagSet) (wrong []error) {

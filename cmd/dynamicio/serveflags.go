@@ -150,6 +150,11 @@ func (f *serveFlags) complete() (wrong []error) {
 	if o.HandshakesPerSecond == 0 {
 		o.HandshakesPerSecond = -1 // of the option, 0 is the default
 	}
+	for _, bound := range [...]*int{&o.MaxSessionsPerAddress, &o.ControlsPerSecond} {
+		if *bound == 0 {
+			*bound = -1 // likewise
+		}
+	}
 	if o.Path == "" || o.Path[0] != '/' {
 		note(usagef("--path is %q, must begin with a slash", o.Path))
 	}

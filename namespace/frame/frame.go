@@ -61,6 +61,12 @@ func (f *Frame) Part(i int) Part {
 	return f.rest[i-1]
 }
 
+// Split returns the first n parts and the others as frames of their own; n must
+// be from 1 to Len()-1.
+func (f *Frame) Split(n int) (head, tail *Frame) {
+	return New(f.first, f.rest[:n-1]...), New(f.rest[n-1], f.rest[n:]...)
+}
+
 // Size returns the number of bytes in all parts, without what a transport adds.
 func (f *Frame) Size() int { return f.size }
 

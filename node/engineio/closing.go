@@ -26,6 +26,13 @@ type ending struct {
 	status ws.StatusCode // in the WebSocket close frame
 	noop   bool          // a polling GET ends with a noop packet, not with a close packet
 	linger time.Duration // how long one more GET may come to hear of the end
+	cause  error         // what the reason does not say, for the log
+}
+
+// because is the same ending with what led to it.
+func (e ending) because(cause error) ending {
+	e.cause = cause
+	return e
 }
 
 var (
@@ -53,7 +60,7 @@ func (c *Conn) end(reason string, how ending) bool {
 		c.mu.Unlock()
 		return false
 	}
-	opening := c.state == stateOpening
+	opening, websocket := c.state == stateOpening, c.websocket
 	c.state, c.reason, c.how = stateClosing, reason, how
 	if how.drop {
 		c.queue, c.queued = nil, 0
@@ -62,6 +69,7 @@ func (c *Conn) end(reason string, how ending) bool {
 		c.mu.Unlock()
 		return true
 	}
+	defer c.logEnd(reason, how.cause, websocket)
 	sock, poll := c.sock, c.poll
 	keep := false // in the table, for one more GET
 	switch {
@@ -138,7 +146,7 @@ func (c *Conn) finish() {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			c.logPanic("Closed", r)
+			c.srv.logPanic("Closed", c.id, r)
 		}
 	}()
 	c.handler.Closed(c.reason)
@@ -149,24 +157,53 @@ func (c *Conn) endFor(err error) {
 	switch {
 	case errors.Is(err, errClientClosed):
 		c.end(ReasonTransportClose, endClient)
+	case errors.Is(err, errFlood):
+		c.endFlood()
 	case errors.Is(err, errDirection):
-		c.end(ReasonTransportError, endFaulty)
+		c.end(ReasonTransportError, endFaulty.because(err))
 	default:
-		c.end(ReasonParseError, endFaulty)
+		c.end(ReasonParseError, endFaulty.because(err))
 	}
+}
+
+// endFlood ends the session of a client that sends more control packets than
+// Options.ControlsPerSecond.
+func (c *Conn) endFlood() {
+	how := endFaulty.because(errFlood)
+	how.status = ws.StatusPolicyViolation
+	if c.end(ReasonTransportError, how) {
+		c.srv.stats.floods.Add(1)
+		c.srv.opts.Logger.Info("engineio: client sends too many control packets, closed", "sid", c.id, "remote", c.remote,
+			"bound", c.srv.opts.ControlsPerSecond)
+	}
+}
+
+// logEnd writes the line of a session that has ended.
+func (c *Conn) logEnd(reason string, cause error, websocket bool) {
+	transport := TransportPolling
+	if websocket {
+		transport = TransportWebSocket
+	}
+	attrs := []any{"reason", reason, "remote", c.remote, "transport", transport, "sid", c.id}
+	if cause != nil {
+		attrs = append(attrs, "error", cause)
+	}
+	c.srv.opts.Logger.Debug("engineio: connection closed", attrs...)
 }
 
 // endForRead ends the session for an error of the WebSocket reader.
 func (c *Conn) endForRead(err error) {
 	var violation *socketError
 	switch {
+	case errors.Is(err, errFlood):
+		c.endFlood()
 	case errors.As(err, &violation):
-		how := endFaulty
+		how := endFaulty.because(err)
 		how.status = violation.status
 		c.end(ReasonTransportError, how)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isGone(err):
-		c.end(ReasonTransportClose, endDead)
+		c.end(ReasonTransportClose, endDead.because(err))
 	default:
-		c.end(ReasonTransportError, endDead)
+		c.end(ReasonTransportError, endDead.because(err))
 	}
 }

@@ -41,6 +41,7 @@ type Conn struct {
 	protocol int
 	base64   bool    // revision 3: the client cannot receive binary
 	handler  Handler // set once, before the state becomes open
+	controls meter   // packets that are no messages; used by onPacket alone
 
 	// mu guards everything below. Under it no handler is called, nothing waits
 	// for the network, and no other lock is taken but those of a timer and of
@@ -147,8 +148,6 @@ func (c *Conn) fitsLocked(n int) bool {
 // frame next to each other. The first part of f is text or binary; all are
 // messages of their own to the client.
 func (c *Conn) Send(f *frame.Frame, fl frame.Flags) bool {
-	it := item{f: f, noCompress: fl.NoCompress}
-	cost := it.cost()
 	c.mu.Lock()
 	if c.state == stateClosing {
 		c.mu.Unlock()
@@ -159,20 +158,31 @@ func (c *Conn) Send(f *frame.Frame, fl frame.Flags) bool {
 		c.srv.stats.dropped.Add(1)
 		return false
 	}
-	if c.queued > 0 && (c.queued+cost > c.srv.opts.MaxQueue || !c.fitsLocked(cost)) {
-		c.mu.Unlock()
-		if c.end(ReasonTransportError, endDead) {
-			c.srv.stats.slow.Add(1)
-			c.srv.opts.Logger.Info("engineio: client too slow, closed", "sid", c.id, "remote", c.remote, "bound", c.srv.opts.MaxQueue)
-		}
-		return false
-	}
-	start := c.pushLocked(it)
+	start, ok := c.offerLocked(item{f: f, noCompress: fl.NoCompress})
 	c.mu.Unlock()
-	if start {
-		go c.write()
+	return c.offered(start, ok)
+}
+
+// offerLocked queues an item if the bounds allow it. The caller passes the
+// result to offered once c.mu is unlocked.
+func (c *Conn) offerLocked(it item) (start, ok bool) {
+	if cost := it.cost(); c.queued > 0 && (c.queued+cost > c.srv.opts.MaxQueue || !c.fitsLocked(cost)) {
+		return false, false
 	}
-	return true
+	return c.pushLocked(it), true
+}
+
+// offered does what offerLocked asks for, and returns its ok: it starts the
+// writer, or ends the session of a client that has fallen too far behind.
+func (c *Conn) offered(start, ok bool) bool {
+	switch {
+	case start:
+		go c.write()
+	case !ok && c.end(ReasonTransportError, endDead.because(errTooSlow)):
+		c.srv.stats.slow.Add(1)
+		c.srv.opts.Logger.Info("engineio: client too slow, closed", "sid", c.id, "remote", c.remote, "bound", c.srv.opts.MaxQueue)
+	}
+	return ok
 }
 
 // idleLocked reports whether the client takes a message at once.
@@ -186,7 +196,8 @@ func (c *Conn) idleLocked() bool {
 	return c.poll != nil && c.poll.get != nil
 }
 
-// pushLocked queues an item without looking at the bound. If it returns true,
+// pushLocked queues an item without looking at the bounds: the open packet, and
+// what the heartbeat sends, of which one waits at most. If it returns true,
 // the caller must start c.write once c.mu is unlocked.
 func (c *Conn) pushLocked(it item) (start bool) {
 	if c.queue == nil {
@@ -214,14 +225,17 @@ func (c *Conn) kickLocked() (start bool) {
 	return false
 }
 
-// push queues a protocol packet.
-func (c *Conn) push(it item) {
+// answer queues what the client has asked for, a pong. A client that asks and
+// reads nothing is too slow like any other.
+func (c *Conn) answer(it item) {
 	c.mu.Lock()
-	start := c.state == stateOpen && c.pushLocked(it)
-	c.mu.Unlock()
-	if start {
-		go c.write()
+	if c.state != stateOpen {
+		c.mu.Unlock()
+		return
 	}
+	start, ok := c.offerLocked(it)
+	c.mu.Unlock()
+	c.offered(start, ok)
 }
 
 // release is the end of a goroutine that worked for the session.
@@ -231,12 +245,14 @@ func (c *Conn) release() {
 	last := c.refs == 0 && c.state == stateClosing
 	c.mu.Unlock()
 	if last {
-		c.srv.sessionOver()
+		c.srv.sessionOver(c)
 	}
 }
 
-// Errors by which onPacket says how a session is to end.
+// Errors by which onPacket says how a session is to end, and others that say why
+// one did.
 var (
+	errTooSlow      = errors.New("engineio: the client is too slow")
 	errClientClosed = errors.New("engineio: closed by the client")
 	errDirection    = errors.New("engineio: heartbeat in the wrong direction")
 )
@@ -244,6 +260,9 @@ var (
 // onPacket handles one packet of the client. It is called by one goroutine at a
 // time. An error means that the session has to end, by endFor.
 func (c *Conn) onPacket(p packet) error {
+	if p.kind != packetMessage && !c.controls.allow(c.srv.opts.ControlsPerSecond) {
+		return errFlood
+	}
 	switch p.kind {
 	case packetMessage:
 		return c.receive(p)
@@ -275,7 +294,7 @@ func (c *Conn) receive(p packet) (err error) {
 	c.srv.stats.messagesIn.Add(1)
 	defer func() {
 		if r := recover(); r != nil {
-			c.logPanic("Receive", r)
+			c.srv.logPanic("Receive", c.id, r)
 			err = errParse
 		}
 		c.mu.Lock()
@@ -288,9 +307,9 @@ func (c *Conn) receive(p packet) (err error) {
 	return nil
 }
 
-func (c *Conn) logPanic(where string, r any) {
-	c.srv.stats.panics.Add(1)
-	c.srv.opts.Logger.Error("engineio: panic in a handler", "where", where, "sid", c.id,
+func (s *Server) logPanic(where, sid string, r any) {
+	s.stats.panics.Add(1)
+	s.opts.Logger.Error("engineio: panic in a handler", "where", where, "sid", sid,
 		"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 }
 

@@ -52,7 +52,8 @@ func TestConn_OrderAndAdjacency(t *testing.T) {
 func TestConn_MixedSizes(t *testing.T) {
 	h := listen(t, Options{MaxQueue: 64 << 20})
 	c, p := h.socket()
-	sizes := []int{1, copyLimit - 20, copyLimit + 1, 5, chunkSize, 70_000, 3, copyLimit - 20, 1_000_000, 1}
+	const half = chunkSize / 2
+	sizes := []int{1, half - 20, half + 1, 5, chunkSize, 70_000, 3, half - 20, 1_000_000, 1}
 	go func() {
 		for i := range 200 {
 			p.text(strings.Repeat(string(rune('a'+i%26)), sizes[i%len(sizes)]))

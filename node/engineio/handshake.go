@@ -22,7 +22,7 @@ func newID() string {
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport string, protocol int, base64Only bool) {
 	begun := s.now()
 	if !s.limiter.allow(r.RemoteAddr, time.Now()) {
-		s.refuse(w, refuseRate)
+		s.refuse(w, r, refuseRate)
 		return
 	}
 	c := &Conn{
@@ -36,7 +36,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport str
 		c.poll = &polling{}
 	}
 	if ref, ok := s.admit(c); !ok {
-		s.refuse(w, ref)
+		s.refuse(w, r, ref)
 		return
 	}
 	handler, err := s.askAccept(c, r)
@@ -44,12 +44,12 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport str
 		c.end(ReasonForcedClose, endDead)
 		s.forget(c)
 		c.release()
-		s.refuse(w, notAccepted(err))
+		s.refuse(w, r, notAccepted(err))
 		return
 	}
 	if !c.activate(handler, begun) {
 		c.closedEarly()
-		s.refuse(w, refuseDraining)
+		s.refuse(w, r, refuseDraining)
 		return
 	}
 	header := http.Header{}
@@ -67,19 +67,16 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport str
 	for name, values := range header {
 		h[name] = values
 	}
-	body, contentType, _ := c.pollingBody([]item{open})
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(body) // a client that is gone ends by its heartbeat
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	s.respond(w, http.StatusOK, open.pollingWire(protocol, false))
 }
 
 // openSocket completes the handshake of a session that begins on WebSocket.
 func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, c *Conn, header http.Header) {
 	sock, err := s.hijack(w, r, header)
 	if err != nil {
-		s.stats.refused[refuseRequest.label].Add(1)
-		c.end(ReasonTransportError, endDead)
+		s.refusedUpgrade(r, err)
+		c.end(ReasonTransportError, endDead.because(err))
 		c.release()
 		return
 	}
@@ -118,7 +115,7 @@ var (
 func (s *Server) askAccept(c *Conn, r *http.Request) (h Handler, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.logPanic("Accept", p)
+			c.srv.logPanic("Accept", c.id, p)
 			h, err = nil, errPanicked
 		}
 	}()
@@ -135,7 +132,7 @@ func (c *Conn) closedEarly() {
 	c.srv.forget(c)
 	defer func() {
 		if p := recover(); p != nil {
-			c.logPanic("Closed", p)
+			c.srv.logPanic("Closed", c.id, p)
 		}
 	}()
 	c.handler.Closed(c.reason)

@@ -15,6 +15,10 @@ type heartbeat struct {
 	waiting   bool // the client owes us a sign of life by due
 	receiving bool // a Receive is running
 	extended  bool // due was put off once because other packets came
+	probing   bool // a ping (a noop in revision 3) waits in the queue: nothing has been read since
+	delivered bool // a ping has left the queue since waiting began
+	ponging   bool // the pong for a client's ping waits in the queue (revision 3)
+	forgiven  bool // due was put off once although nothing had been read
 
 	pinged  time.Duration // when waiting began
 	entered time.Duration // when the running Receive began, if waiting
@@ -79,30 +83,60 @@ func (b *heartbeat) tickLocked(now time.Duration) (start, dead bool) {
 	case now < b.due: // fired while a packet moved it
 		b.setLocked(b.due, now)
 	case !b.waiting:
-		b.waiting, b.extended, b.stalled = true, false, 0
+		b.waiting, b.extended, b.forgiven, b.delivered, b.stalled = true, false, false, false, 0
 		// From when the ping was due, not from when a timer got round to it, so
 		// that small delays do not add up; after a long one (the machine slept)
 		// the client still gets nearly all of its time.
 		b.pinged = max(b.due, now-o.PingTimeout/10)
 		b.entered = now
 		b.setLocked(b.pinged+o.PingTimeout, now)
-		return b.c.pushLocked(pingPacket), false
-	case b.receiving:
+		return b.probeLocked(), false
+	case b.receiving && !b.probing:
 		// What the client sent may lie behind the message being handled. Pinging
 		// on keeps it from giving the server up, and finds out if it has gone:
-		// nobody reads, but the write fails.
+		// nothing is read from it, but the write fails, or is not taken until the
+		// next tick.
 		b.setLocked(now+o.PingTimeout, now)
-		if b.c.protocol != 3 {
-			return b.c.pushLocked(pingPacket), false
-		}
-	case b.stalled > 0:
+		return b.probeLocked(), false
+	case !b.receiving && b.stalled > 0 && !(b.probing && b.forgiven):
 		more := min(b.stalled, b.limit())
-		b.stalled = 0
+		b.stalled, b.forgiven = 0, true
 		b.setLocked(now+more, now)
-	default:
-		return false, true
+		return b.probeLocked(), false
 	}
-	return false, false
+	return false, true
+}
+
+// probeLocked sends something that a client which is there takes, unless that
+// waits already: in revision 3, where pings are the client's, a noop.
+func (b *heartbeat) probeLocked() (start bool) {
+	if b.probing {
+		return false
+	}
+	b.probing = true
+	if b.c.protocol == 3 {
+		return b.c.pushLocked(noopPacket)
+	}
+	return b.c.pushLocked(pingPacket)
+}
+
+// takenLocked notes that all that waited in the queue is on its way.
+func (b *heartbeat) takenLocked() {
+	b.delivered = b.delivered || b.probing
+	b.probing, b.ponging = false, false
+}
+
+// takenFromLocked notes that the items are on their way.
+func (b *heartbeat) takenFromLocked(batch []item) {
+	for _, it := range batch {
+		switch {
+		case it.kind != itemPacket:
+		case it.f == pingPacket.f, it.f == noopPacket.f:
+			b.delivered, b.probing = true, false
+		case it.f.Part(0).Data[0] == packetPong:
+			b.ponging = false
+		}
+	}
 }
 
 // limit is how long a client may owe a sign of life.
@@ -142,11 +176,12 @@ func (b *heartbeat) receiveEndsLocked() {
 }
 
 // onPong is the answer to our ping (revision 4). One that nothing asked for is
-// ignored: it does not put off the next ping.
+// ignored: it does not put off the next ping. So is one to a ping that the client
+// cannot have seen, or a client that reads nothing could live on.
 func (c *Conn) onPong() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != stateOpen || !c.beat.waiting {
+	if c.state != stateOpen || !c.beat.waiting || !c.beat.delivered {
 		return
 	}
 	c.beat.waiting = false
@@ -154,18 +189,22 @@ func (c *Conn) onPong() {
 	c.beat.setLocked(now+c.srv.opts.PingInterval, now)
 }
 
-// onPing is the client's ping (revision 3).
+// onPing is the client's ping (revision 3). It is no sign of life while the pong
+// for the one before has not been read.
 func (c *Conn) onPing(data []byte) {
 	c.mu.Lock()
-	start := false
-	if c.state == stateOpen {
+	if c.state != stateOpen {
+		c.mu.Unlock()
+		return
+	}
+	b := &c.beat
+	if !b.ponging {
 		now := c.srv.now()
-		c.beat.pinged, c.beat.stalled = now, 0
-		c.beat.setLocked(now+c.beat.limit(), now)
-		start = c.pushLocked(pongFor(data))
+		b.pinged, b.stalled, b.extended, b.forgiven = now, 0, false, false
+		b.setLocked(now+b.limit(), now)
 	}
+	b.ponging = true
+	start, ok := c.offerLocked(pongFor(data))
 	c.mu.Unlock()
-	if start {
-		go c.write()
-	}
+	c.offered(start, ok)
 }

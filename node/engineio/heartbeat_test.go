@@ -117,20 +117,37 @@ func TestHeartbeat_UnaskedPongs(t *testing.T) {
 	})
 }
 
+// slowReceive makes every handler take 100 seconds.
+func (h *host) slowReceive() {
+	h.setup = func(p *peer) {
+		p.receive = func(data []byte, _ bool) error {
+			time.Sleep(100 * time.Second)
+			p.got <- message{string(data), false}
+			return nil
+		}
+	}
+}
+
+// poll sends one GET after the other, until the session is gone.
+func (h *host) poll(q string) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		for h.serve("GET", q, "").status == 200 {
+		}
+	}()
+	return done
+}
+
 // While Receive blocks, the client's pong may lie unread: it is not held
-// against the client, however long that takes. Afterwards it is.
+// against a client that reads, however long that takes. Afterwards it is.
 func TestHeartbeat_BlockedReceive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, Options{})
-		h.setup = func(p *peer) {
-			p.receive = func(data []byte, _ bool) error {
-				time.Sleep(100 * time.Second)
-				p.got <- message{string(data), false}
-				return nil
-			}
-		}
+		h.slowReceive()
 		sid, p := h.open("EIO=4&transport=polling")
 		q := "EIO=4&transport=polling&sid=" + sid
+		polled := h.poll(q)
 		// The pong stands behind three messages of 100 s each.
 		check(t, "POST", h.serve("POST", q, "4a\x1e4b\x1e4c\x1e3").body, "ok")
 		check(t, "received", len(p.got), 3)
@@ -138,8 +155,52 @@ func TestHeartbeat_BlockedReceive(t *testing.T) {
 		start := time.Now()
 		check(t, "reason", <-p.closed, ReasonPingTimeout)
 		check(t, "silence afterwards", time.Since(start), 45*time.Second)
+		<-polled
 		h.shut()
 	})
+}
+
+// A client that has gone while Receive blocks sends no GET: it does not live on
+// until the handler returns, which may wait for this very client.
+func TestHeartbeat_BlockedReceiveAndNobodyReads(t *testing.T) {
+	for _, protocol := range []string{"4", "3"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHost(t, Options{AllowEIO3: true})
+			h.slowReceive()
+			sid, p := h.open("EIO=" + protocol + "&transport=polling")
+			start := time.Now()
+			body := map[string]string{"4": "4a", "3": "2:4a"}[protocol]
+			posted := make(chan struct{})
+			go func() { defer close(posted); h.serve("POST", "EIO="+protocol+"&transport=polling&sid="+sid, body) }()
+			check(t, "reason", <-p.closed, ReasonPingTimeout)
+			// Revision 3: the client's ping is due after 45 s, and then a noop lies
+			// unread for 20 s.
+			check(t, "after", time.Since(start), map[string]time.Duration{"4": 45 * time.Second, "3": 65 * time.Second}[protocol])
+			<-posted
+			h.shut()
+		})
+	}
+}
+
+// Whoever sends pongs, or pings in revision 3, and never reads does not live on:
+// they answer nothing that the client can have seen.
+func TestHeartbeat_BlindPongs(t *testing.T) {
+	for protocol, body := range map[string]string{"4": "3", "3": "1:2"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHost(t, Options{AllowEIO3: true})
+			sid, p := h.open("EIO=" + protocol + "&transport=polling")
+			q := "EIO=" + protocol + "&transport=polling&sid=" + sid
+			start := time.Now()
+			for h.serve("POST", q, body).status == 200 {
+				time.Sleep(time.Second)
+			}
+			check(t, "reason", <-p.closed, ReasonPingTimeout)
+			if took := time.Since(start); took > 46*time.Second {
+				t.Errorf("revision %s: closed after %v, want 45 s", protocol, took)
+			}
+			h.shut()
+		})
+	}
 }
 
 func TestHeartbeat_Revision3(t *testing.T) {

@@ -377,6 +377,15 @@ func (h *host) serveContext(ctx context.Context, method, query, body string) ans
 	return answer{w.Code, w.Body.String(), w.Header()}
 }
 
+// serveFrom passes a GET to the server as one from that address.
+func (h *host) serveFrom(addr, query string) answer {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/socket.io/?"+query, nil)
+	r.RemoteAddr = addr
+	h.ServeHTTP(w, r)
+	return answer{w.Code, w.Body.String(), w.Header()}
+}
+
 // open opens a polling session without a network.
 func (h *host) open(query string) (sid string, p *peer) {
 	h.t.Helper()

@@ -45,8 +45,7 @@ type Options struct {
 	MaxConnectionBytes int
 
 	// AllowEIO3 also accepts clients of protocol revision 3, those that say
-	// EIO=3. Default false. (Node takes a missing EIO for 3 as well; this
-	// server does not.)
+	// EIO=3 or, as some old ones do, nothing. Default false.
 	AllowEIO3 bool
 	// Transports that are offered. Default both, "polling" and "websocket".
 	Transports []string
@@ -73,6 +72,19 @@ type Options struct {
 	HandshakesPerSecond float64
 	// MaxSessions bounds the sessions of the server. Default 0: no bound.
 	MaxSessions int
+	// MaxSessionsPerAddress bounds the sessions of one remote address (of one
+	// /64 network with IPv6). Default 32,768, which is more than a proxy of one
+	// address can open with the usual range of ports; negative: no bound.
+	MaxSessionsPerAddress int
+	// ControlsPerSecond bounds what one client sends that carries no message:
+	// pings, pongs and other control packets of either protocol, and fragments
+	// of WebSocket messages that are nearly empty. A client that sends more is
+	// closed. Default 10,000; negative: no bound.
+	ControlsPerSecond int
+
+	// OnConnectionError, if not nil, is told of every request that is refused,
+	// before the answer goes out. It must be safe for concurrent use.
+	OnConnectionError func(*ConnectionError)
 
 	// Logger receives what an operator should know. Default slog.Default().
 	Logger *slog.Logger
@@ -118,6 +130,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("engineio: Options.MaxConnectionBytes is %d, must be at least %d, the larger of Options.MaxQueue and Options.MaxPayload", o.MaxConnectionBytes, least)
 	}
 	o.HandshakesPerSecond = cmp.Or(o.HandshakesPerSecond, 10_000)
+	o.MaxSessionsPerAddress = cmp.Or(o.MaxSessionsPerAddress, 32_768)
+	o.ControlsPerSecond = cmp.Or(o.ControlsPerSecond, 10_000)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if len(o.Transports) == 0 {
 		o.Transports = []string{TransportPolling, TransportWebSocket}
@@ -145,6 +159,10 @@ func (o Options) withDefaults() (Options, error) {
 	o.Origins = slices.Clone(o.Origins)
 	return o, nil
 }
+
+// writeTimeout is how long a client may take to read one answer: as long as it may
+// be silent.
+func (o *Options) writeTimeout() time.Duration { return o.PingInterval + o.PingTimeout }
 
 // upgrades says what the open packet offers to a client on the transport.
 func (o *Options) upgrades(transport string) string {

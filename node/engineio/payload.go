@@ -51,14 +51,52 @@ func decodeText(p []byte, protocol int) (packet, error) {
 		}
 		kind, rest = rest[0], rest[1:]
 	}
-	// With or without padding, as Node takes it.
-	rest = bytes.TrimRight(rest, "=")
-	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(rest)))
-	n, err := base64.RawStdEncoding.Decode(data, rest)
-	if err != nil {
-		return packet{}, errParse
+	return packet{kind: kind, data: decodeBase64(rest), binary: true}, nil
+}
+
+// base64Skip marks what is no character of base64.
+const base64Skip = 0xff
+
+// base64Values are the bits of each character, of the standard and of the URL
+// alphabet.
+var base64Values = func() (values [256]byte) {
+	for i := range values {
+		values[i] = base64Skip
 	}
-	return packet{kind: kind, data: data[:n], binary: true}, nil
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		values[c] = byte(i)
+	}
+	values['-'], values['_'] = values['+'], values['/']
+	return values
+}()
+
+// decodeBase64 decodes as Node's Buffer.from does, which never fails: clients in
+// Java break lines, others leave the padding out or use the URL alphabet. What is
+// no character of base64 is skipped, up to the padding.
+func decodeBase64(text []byte) []byte {
+	// The usual case first, in one pass.
+	plain := bytes.TrimRight(text, "=")
+	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(plain)))
+	if n, err := base64.RawStdEncoding.Decode(data, plain); err == nil { // it skips line breaks by itself
+		return data[:n]
+	}
+	data = data[:0]
+	bits, n := uint32(0), 0
+	for _, c := range text {
+		if c == '=' {
+			break
+		}
+		v := base64Values[c]
+		if v == base64Skip {
+			continue
+		}
+		bits, n = bits<<6|uint32(v), n+6
+		if n >= 8 {
+			n -= 8
+			data = append(data, byte(bits>>n))
+		}
+	}
+	return data
 }
 
 // decodeBinary decodes a binary WebSocket message: in revision 4 it is the

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -15,11 +16,25 @@ import (
 // client whose GET and whose upgrade packet overtake each other.
 const noopDelay = 80 * time.Millisecond
 
+// maxAnswerPackets is how many packets an answer has at most: the clients in
+// Python take no more, and drop the session.
+const maxAnswerPackets = 16
+
+// overlapGrace is how long a GET waits for the end of the answer before it.
+const overlapGrace = time.Second
+
+var (
+	errOverlap   = errors.New("engineio: two requests of one method at the same time")
+	errGetGone   = errors.New("engineio: the client has closed the connection of its GET")
+	errPostGone  = errors.New("engineio: the client has closed the connection of its POST")
+	errPostBytes = errors.New("engineio: binary body in revision 4")
+)
+
 // polling is what a session has only while its transport is polling. It is
 // guarded by Conn.mu.
 type polling struct {
-	get       *pendingGet
-	answering *http.ResponseController // of a GET whose answer is being written
+	get       *pendingGet // waits for something to send
+	answering *pendingGet // is being answered
 
 	posting  bool
 	reading  *http.ResponseController // of a POST whose body is being read
@@ -32,8 +47,15 @@ type polling struct {
 	told bool // closing: a GET has been told
 }
 
-// pendingGet is a GET that waits for something to send.
-type pendingGet struct{ wake chan struct{} }
+// pendingGet is a GET under way.
+type pendingGet struct {
+	ctl      *http.ResponseController
+	wake     chan struct{} // while it waits for something to send
+	answered chan struct{} // closed when the answer is written; nil: nobody waits for that
+}
+
+// answerLocked takes the GET from waiting to being answered.
+func (p *polling) answerLocked() { p.get, p.answering = nil, p.get }
 
 // wakeLocked makes the waiting GET look again.
 func (p *polling) wakeLocked() {
@@ -56,7 +78,7 @@ func (p *polling) endLocked(how ending, queued bool) (keep bool) {
 		_ = p.reading.SetReadDeadline(time.Unix(1, 0)) // ends the read; not all writers can, then the client does
 	}
 	if p.answering != nil {
-		_ = p.answering.SetWriteDeadline(time.Now().Add(closeGrace))
+		_ = p.answering.ctl.SetWriteDeadline(time.Now().Add(closeGrace))
 	}
 	p.wakeLocked()
 	return (p.get == nil || queued) && how.linger > 0
@@ -64,84 +86,86 @@ func (p *polling) endLocked(how ending, queued bool) (keep bool) {
 
 // serveGet answers with what is queued, as soon as there is something.
 func (c *Conn) serveGet(w http.ResponseWriter, r *http.Request) {
-	g := &pendingGet{wake: make(chan struct{}, 1)}
-	c.mu.Lock()
-	p := c.poll
-	switch {
-	case c.state == stateOpening || c.state == stateClosing && (p == nil || p.told || c.how.linger == 0):
-		c.mu.Unlock()
-		c.srv.refuse(w, refuseSID)
-		return
-	case p == nil:
-		c.mu.Unlock()
-		c.srv.refuse(w, refuseRequest)
-		return
-	case p.get != nil:
-		c.mu.Unlock()
-		c.end(ReasonTransportError, endFaulty)
-		c.srv.refuse(w, refuseRequest)
+	g := &pendingGet{ctl: http.NewResponseController(w), wake: make(chan struct{}, 1)}
+	p, counted, ref := c.beginGet(r, g)
+	if p == nil {
+		c.srv.refuse(w, r, ref)
 		return
 	}
-	p.get = g
-	if c.state != stateClosing { // else the server no longer counts the session
-		c.refs++
+	if counted {
 		defer c.release()
 	}
-	c.mu.Unlock()
-
-	batch, ok := c.awaitBatch(r, p, g)
-	if !ok {
-		c.srv.refuse(w, refuseRequest)
-		return
+	if batch, cost := c.awaitBatch(r, p, g); batch != nil {
+		c.answerGet(w, p, g, batch, cost)
+	} else if r.Context().Err() == nil {
+		c.srv.refuse(w, r, refuseRequest)
 	}
-	c.answerGet(w, p, batch)
+}
+
+// beginGet makes g the session's GET. Only one may be under way: another ends
+// the session. One that comes while the last answer is being written may be no
+// other, since the client can have read all of it before the server notices, and
+// waits a moment for that.
+func (c *Conn) beginGet(r *http.Request, g *pendingGet) (p *polling, counted bool, ref refusal) {
+	var patience <-chan time.Time
+	for {
+		c.mu.Lock()
+		p = c.poll
+		switch {
+		case c.state == stateOpening || c.state == stateClosing && (p == nil || p.told || c.how.linger == 0):
+			c.mu.Unlock()
+			return nil, false, refuseSID
+		case p == nil:
+			c.mu.Unlock()
+			return nil, false, refuseRequest
+		case p.get == nil && p.answering == nil:
+			p.get = g
+			if counted = c.state != stateClosing; counted { // else the server no longer counts the session
+				c.refs++
+			}
+			c.mu.Unlock()
+			return p, counted, ref
+		}
+		before := p.answering
+		if before != nil && before.answered == nil {
+			before.answered = make(chan struct{})
+		}
+		c.mu.Unlock()
+		if before != nil {
+			if patience == nil {
+				timer := time.NewTimer(overlapGrace)
+				defer timer.Stop()
+				patience = timer.C
+			}
+			select {
+			case <-before.answered:
+				continue
+			case <-patience:
+			}
+		}
+		c.end(ReasonTransportError, endFaulty.because(errOverlap))
+		return nil, false, refuseRequest
+	}
 }
 
 // awaitBatch waits until there is something to answer the GET with, and takes
-// it from the queue. It is not ok when the GET has come to nothing: the client
-// is gone, or talks over WebSocket now.
-func (c *Conn) awaitBatch(r *http.Request, p *polling, g *pendingGet) (batch []item, ok bool) {
+// it from the queue, with its cost. There is none when the GET has come to
+// nothing: the client is gone, or talks over WebSocket now.
+func (c *Conn) awaitBatch(r *http.Request, p *polling, g *pendingGet) (batch []item, cost int) {
 	var noop *time.Timer
 	var noopDue <-chan time.Time
 	held := false // long enough after the probe
 	for {
 		c.mu.Lock()
-		switch {
-		case c.sock != nil && c.poll == nil: // upgraded
-			p.get = nil
-			c.mu.Unlock()
-			return nil, false
-		case c.state == stateClosing && len(c.queue) > 0 && c.how.linger > 0 && !c.how.noop:
-			// The close packet comes with the next GET: the Socket.IO client handles
-			// packets a tick later than the close of its transport, and would take a
-			// DISCONNECT in the same body for a lost connection.
-			batch, c.queue = c.queue, nil
-			p.get = nil
-			c.mu.Unlock()
-			return batch, true
-		case c.state == stateClosing:
-			batch, c.queue = c.queue, nil
-			if c.how.noop {
-				batch = append(batch, noopPacket)
-			} else {
-				batch = append(batch, closePacket)
-			}
-			p.get, p.told = nil, true
-			c.mu.Unlock()
-			c.srv.forget(c)
-			return batch, true
-		case len(c.queue) > 0:
-			batch, c.queue = c.queue, nil
-			p.get = nil
-			c.mu.Unlock()
-			return batch, true
-		case held && p.probed: // the upgrade goes on: set the client free to complete it
-			p.get = nil
-			c.mu.Unlock()
-			return []item{noopPacket}, true
-		}
+		batch, cost, done := c.takeAnswerLocked(p, held)
 		probed := p.probed
 		c.mu.Unlock()
+		if done {
+			if p.told {
+				c.srv.forget(c)
+			}
+			return batch, cost
+		}
 		if probed && noop == nil {
 			noop = time.NewTimer(noopDelay)
 			defer noop.Stop()
@@ -155,77 +179,148 @@ func (c *Conn) awaitBatch(r *http.Request, p *polling, g *pendingGet) (batch []i
 			c.mu.Lock()
 			p.get = nil
 			c.mu.Unlock()
-			c.end(ReasonTransportError, endDead)
-			return nil, false
+			c.end(ReasonTransportError, endDead.because(errGetGone))
+			return nil, 0
 		}
 	}
 }
 
-// answerGet writes the items as the answer of a GET.
-func (c *Conn) answerGet(w http.ResponseWriter, p *polling, batch []item) {
-	body, contentType, messages := c.pollingBody(batch)
-	cost := 0
+// takeAnswerLocked takes what the waiting GET is to be answered with. It is done
+// without anything when the WebSocket has taken over.
+func (c *Conn) takeAnswerLocked(p *polling, held bool) (batch []item, cost int, done bool) {
+	over := c.state == stateClosing
+	switch {
+	case c.sock != nil && c.poll == nil: // upgraded
+		p.get = nil
+		return nil, 0, true
+	case len(c.queue) > 0 && (!over || c.how.linger > 0 && !c.how.noop):
+		// When the session is over, the close packet comes with the next GET: the
+		// Socket.IO client handles packets a tick later than the close of its
+		// transport, and would take a DISCONNECT in the same body for a lost
+		// connection.
+		batch, cost = c.takePacketsLocked()
+		if over {
+			c.beat.timer.Reset(c.how.linger) // for the GETs that fetch the rest
+		}
+	case over:
+		batch, c.queue = c.queue, nil
+		for _, it := range batch {
+			cost += it.cost()
+		}
+		if c.how.noop {
+			batch = append(batch, noopPacket)
+		} else {
+			batch = append(batch, closePacket)
+		}
+		p.told = true
+	case held && p.probed: // the upgrade goes on: set the client free to complete it
+		batch = []item{noopPacket}
+	default:
+		return nil, 0, false
+	}
+	p.answerLocked()
+	return batch, cost, true
+}
+
+// takePacketsLocked takes as many packets from the queue as one answer may have.
+// The parts of an event that has more come with several answers.
+func (c *Conn) takePacketsLocked() (batch []item, cost int) {
+	n, packets := 0, 0
+	for ; n < len(c.queue); n++ {
+		if packets += c.queue[n].f.Len(); packets > maxAnswerPackets {
+			break
+		}
+	}
+	switch {
+	case n == len(c.queue):
+		batch, c.queue = c.queue, nil
+	case n == 0:
+		it := c.queue[0]
+		head, tail := it.f.Split(maxAnswerPackets)
+		c.queue[0].f, it.f = tail, head
+		batch = []item{it}
+	default:
+		batch = slices.Clone(c.queue[:n])
+		clear(c.queue[:n])
+		c.queue = c.queue[n:]
+	}
 	for _, it := range batch {
 		cost += it.cost()
 	}
-	recycleBatch(batch)
-	ctl := http.NewResponseController(w)
-	// The wait was longer than a server's write timeout may be; the write itself
-	// is bounded by the heartbeat, like all else.
-	_ = ctl.SetWriteDeadline(time.Time{})
+	c.beat.takenFromLocked(batch)
+	return batch, cost
+}
+
+// answerGet writes the items as the answer of a GET.
+func (c *Conn) answerGet(w http.ResponseWriter, p *polling, g *pendingGet, batch []item, cost int) {
 	c.mu.Lock()
-	p.answering = ctl
+	patience := c.srv.opts.writeTimeout()
 	if c.state == stateClosing {
-		_ = ctl.SetWriteDeadline(time.Now().Add(closeGrace))
+		patience = closeGrace
 	}
+	_ = g.ctl.SetWriteDeadline(time.Now().Add(patience))
 	c.mu.Unlock()
 
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	n, err := w.Write(body)
+	n, messages, err := c.writeAnswer(w, batch)
 	if err == nil {
-		err = ctl.Flush() // while the deadline is ours
+		err = g.ctl.Flush() // while the deadline is ours
 	}
+	recycleBatch(batch)
 	c.srv.stats.bytesOut.Add(int64(n))
 	c.srv.stats.messagesOut.Add(int64(messages))
 
 	c.mu.Lock()
-	if p.answering == ctl {
-		p.answering = nil
+	p.answering = nil
+	if g.answered != nil {
+		close(g.answered)
 	}
-	_ = ctl.SetWriteDeadline(time.Time{}) // the connection may serve other requests
+	_ = g.ctl.SetWriteDeadline(time.Time{}) // the connection may serve other requests
 	c.queued = max(0, c.queued-cost)
 	c.mu.Unlock()
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		c.end(ReasonTransportError, endDead)
+		c.end(ReasonTransportError, endDead.because(err))
 	}
 }
 
-// pollingBody joins the items to one body.
-func (c *Conn) pollingBody(batch []item) (body []byte, contentType string, messages int) {
+var separatorPiece = []byte{separator}
+
+// writeAnswer writes the items as one body, each from where it is: what a client
+// is slow to read is shared with the others.
+func (c *Conn) writeAnswer(w http.ResponseWriter, batch []item) (n, messages int, err error) {
 	binary := c.protocol == 3 && !c.base64 && slices.ContainsFunc(batch, func(it item) bool {
 		return it.kind == itemMessage && hasBinary(it.f)
 	})
-	for i, it := range batch {
-		if i > 0 && c.protocol != 3 {
-			body = append(body, separator)
-		}
-		wire := it.pollingWire(c.protocol, binary)
-		if body == nil && len(batch) == 1 {
-			body = wire
-		} else {
-			body = append(body, wire...)
-		}
+	size := 0
+	if c.protocol != 3 {
+		size = len(batch) - 1
+	}
+	for _, it := range batch {
+		size += len(it.pollingWire(c.protocol, binary))
 		if it.kind == itemMessage {
 			messages += it.f.Len()
 		}
 	}
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	if binary {
-		return body, "application/octet-stream", messages
+		h.Set("Content-Type", "application/octet-stream")
 	}
-	return body, "text/plain; charset=UTF-8", messages
+	h.Set("Content-Length", strconv.Itoa(size))
+	h.Set("Cache-Control", "no-store")
+	write := func(p []byte) {
+		if err == nil {
+			var k int
+			k, err = w.Write(p)
+			n += k
+		}
+	}
+	for i, it := range batch {
+		if i > 0 && c.protocol != 3 {
+			write(separatorPiece)
+		}
+		write(it.pollingWire(c.protocol, binary))
+	}
+	return n, messages, err
 }
 
 // servePost handles the packets in the body.
@@ -236,16 +331,16 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case c.state != stateOpen:
 		c.mu.Unlock()
-		c.srv.refuse(w, refuseSID)
+		c.srv.refuse(w, r, refuseSID)
 		return
 	case p == nil:
 		c.mu.Unlock()
-		c.srv.refuse(w, refuseRequest)
+		c.srv.refuse(w, r, refuseRequest)
 		return
 	case p.posting:
 		c.mu.Unlock()
-		c.end(ReasonTransportError, endFaulty)
-		c.srv.refuse(w, refuseRequest)
+		c.end(ReasonTransportError, endFaulty.because(errOverlap))
+		c.srv.refuse(w, r, refuseRequest)
 		return
 	}
 	p.posting, p.reading, p.postDone = true, ctl, make(chan struct{})
@@ -263,21 +358,20 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	if !ok {
 		w.Header().Set("Connection", "close")
-		c.srv.refuse(w, ref)
+		c.srv.refuse(w, r, ref)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html") // not text/plain, as Node: old browsers offer that for download
-	h.Set("Content-Length", "2")
-	h.Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, "ok") // a client that is gone ends by its heartbeat
+	w.Header().Set("Content-Type", "text/html") // not text/plain, as Node: old browsers offer that for download
+	c.srv.respond(w, http.StatusOK, okBody)
 }
+
+var okBody = []byte("ok")
 
 // handlePost reads the body and handles its packets.
 func (c *Conn) handlePost(w http.ResponseWriter, r *http.Request, p *polling) (refusal, bool) {
 	binary := strings.HasPrefix(r.Header.Get("Content-Type"), "application/octet-stream")
 	if binary && c.protocol != 3 {
-		c.end(ReasonTransportError, endFaulty)
+		c.end(ReasonTransportError, endFaulty.because(errPostBytes))
 		return refuseRequest, false
 	}
 	limit := int64(c.srv.opts.MaxPayload)
@@ -293,9 +387,13 @@ func (c *Conn) handlePost(w http.ResponseWriter, r *http.Request, p *polling) (r
 	case errors.As(err, &tooLarge):
 		return refuseTooLarge, false
 	case err != nil:
-		c.end(ReasonTransportError, endDead)
+		c.end(ReasonTransportError, endDead.because(err))
 		return refuseRequest, false
 	}
+	// Nobody reads while a handler is busy, so a client that has gone meanwhile
+	// would not be noticed.
+	stop := context.AfterFunc(r.Context(), func() { c.end(ReasonTransportError, endDead.because(errPostGone)) })
+	defer stop()
 	c.srv.stats.bytesIn.Add(int64(len(body)))
 	err = decodePayload(body, c.protocol, binary, c.onPacket)
 	switch {

@@ -8,3 +8,5 @@ import "errors"
 const rawReads = false
 
 func rawRead(uintptr, []byte) (n int, again bool, err error) { return 0, false, errors.ErrUnsupported }
+
+func rawWrite(uintptr, []byte) (n int, again bool, err error) { return 0, false, errors.ErrUnsupported }

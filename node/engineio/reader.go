@@ -51,7 +51,7 @@ func (c *Conn) readMessage(sock *socket) (over bool, err error) {
 	var p packet
 	switch op {
 	case ws.OpPing:
-		c.pushPong(data)
+		c.answer(pongFrame(data))
 		return false, nil
 	case ws.OpPong:
 		return false, nil
@@ -73,17 +73,4 @@ func (c *Conn) readMessage(sock *socket) (over bool, err error) {
 		c.endFor(err)
 	}
 	return false, nil
-}
-
-// pushPong answers a ping of the WebSocket protocol. A client that sends these
-// and reads nothing is too slow like any other.
-func (c *Conn) pushPong(data []byte) {
-	c.mu.Lock()
-	full := c.queued > c.srv.opts.MaxQueue
-	c.mu.Unlock()
-	if full {
-		c.end(ReasonTransportError, endDead)
-		return
-	}
-	c.push(pongFrame(data))
 }

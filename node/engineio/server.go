@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -29,11 +30,12 @@ type Server struct {
 
 	// mu guards the fields below. It is a leaf.
 	mu       sync.RWMutex
-	conns    map[string]*Conn // by session id; those that are closing included, while they can be asked
-	active   int              // sessions with goroutines at work
-	draining bool             // no new sessions
-	stopping bool             // Close was called
-	done     chan struct{}    // closed when stopping and nothing is active
+	conns    map[string]*Conn   // by session id; those that are closing included, while they can be asked
+	active   int                // sessions with goroutines at work
+	byAddr   map[netip.Addr]int // of these, by bucketKey of their address
+	draining bool               // no new sessions
+	stopping bool               // Close was called
+	done     chan struct{}      // closed when stopping and nothing is active
 }
 
 var errNoAccept = errors.New("engineio: no Accept function")
@@ -49,7 +51,7 @@ func New(o Options, accept Accept) (*Server, error) {
 	}
 	return &Server{
 		opts: o, accept: accept, origins: newOrigins(o.Origins), limiter: newLimiter(o.HandshakesPerSecond),
-		stats: counters{refused: newRefused()}, begun: time.Now(), conns: make(map[string]*Conn), done: make(chan struct{}),
+		stats: counters{refused: newRefused()}, begun: time.Now(), conns: make(map[string]*Conn), byAddr: make(map[netip.Addr]int), done: make(chan struct{}),
 	}, nil
 }
 
@@ -72,7 +74,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // isUpgrade reports whether the client wants a WebSocket.
 func isUpgrade(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	return slices.ContainsFunc(r.Header["Upgrade"], func(line string) bool {
+		return slices.ContainsFunc(strings.Split(line, ","), func(one string) bool {
+			return strings.EqualFold(strings.TrimSpace(one), "websocket")
+		})
+	})
 }
 
 // serve checks a request in the order in which Node does, and passes it on.
@@ -80,22 +86,26 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, upgrade bool) {
 	query := r.URL.Query()
 	transport := query.Get("transport")
 	if !slices.Contains(s.opts.Transports, transport) {
-		s.refuse(w, refuseTransport)
+		s.refuse(w, r, refuseTransport)
 		return
 	}
 	if slices.ContainsFunc(r.Header["Origin"], hasControl) {
-		s.refuse(w, refuseRequest)
+		s.refuse(w, r, refuseRequest)
 		return
 	}
 	if !s.origins.allows(r) {
-		s.refuse(w, refuseOrigin)
+		s.refuse(w, r, refuseOrigin)
+		return
+	}
+	if transport == TransportPolling && query.Has("j") {
+		s.refuse(w, r, refuseJSONP)
 		return
 	}
 	protocol := 0
 	switch query.Get("EIO") {
 	case "4":
 		protocol = 4
-	case "3":
+	case "3", "": // clients older than the parameter speak revision 3
 		protocol = 3
 	}
 	if sid := query.Get("sid"); sid != "" {
@@ -104,11 +114,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, upgrade bool) {
 	}
 	switch {
 	case r.Method != http.MethodGet:
-		s.refuse(w, refuseMethod)
+		s.refuse(w, r, refuseMethod)
 	case upgrade != (transport == TransportWebSocket):
-		s.refuse(w, refuseRequest)
+		s.refuse(w, r, refuseRequest)
 	case protocol == 0 || protocol == 3 && !s.opts.AllowEIO3:
-		s.refuse(w, refuseProtocol)
+		s.refuse(w, r, refuseProtocol)
 	default:
 		s.handshake(w, r, transport, protocol, query.Get("b64") != "")
 	}
@@ -120,14 +130,14 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, sid, trans
 	c := s.conns[sid]
 	s.mu.RUnlock()
 	if c == nil || c.endIfOverdue() {
-		s.refuse(w, refuseSID)
+		s.refuse(w, r, refuseSID)
 		return
 	}
 	switch {
 	case c.protocol != protocol, upgrade != (transport == TransportWebSocket):
-		s.refuse(w, refuseRequest)
+		s.refuse(w, r, refuseRequest)
 	case upgrade && s.opts.DisableUpgrades:
-		s.refuse(w, refuseRequest)
+		s.refuse(w, r, refuseRequest)
 	case upgrade && r.Method == http.MethodGet:
 		c.serveUpgrade(w, r)
 	case r.Method == http.MethodGet:
@@ -135,7 +145,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, sid, trans
 	case r.Method == http.MethodPost:
 		c.servePost(w, r)
 	default:
-		s.refuse(w, refuseRequest)
+		s.refuse(w, r, refuseRequest)
 	}
 }
 
@@ -227,16 +237,20 @@ func (s *Server) Conns() iter.Seq[*Conn] {
 
 // admit enters a new session, or says why it does not.
 func (s *Server) admit(c *Conn) (refusal, bool) {
+	addr := bucketKey(c.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
+	switch most := s.opts.MaxSessionsPerAddress; {
 	case s.draining:
 		return refuseDraining, false
+	case most > 0 && s.byAddr[addr] >= most:
+		return refuseAddress, false
 	case s.opts.MaxSessions > 0 && s.active >= s.opts.MaxSessions:
 		return refuseFull, false
 	}
 	s.conns[c.id] = c
 	s.active++
+	s.byAddr[addr]++
 	return refusal{}, true
 }
 
@@ -249,10 +263,14 @@ func (s *Server) forget(c *Conn) {
 
 // sessionOver is called once for each admitted session, when nothing works for
 // it any more.
-func (s *Server) sessionOver() {
+func (s *Server) sessionOver(c *Conn) {
+	addr := bucketKey(c.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--
+	if s.byAddr[addr]--; s.byAddr[addr] == 0 {
+		delete(s.byAddr, addr)
+	}
 	if s.stopping && s.active == 0 {
 		close(s.done)
 	}

@@ -16,6 +16,7 @@ type Stats struct {
 	Refused    map[string]int64 // requests refused, by reason; a fixed set of keys, always all present
 
 	SlowClosed      int64 // clients closed because they fell behind by more than Options.MaxQueue
+	FloodClosed     int64 // clients closed because they sent more control packets than Options.ControlsPerSecond
 	BudgetRefused   int64 // times that Conn.Reserve refused because of Options.MaxConnectionBytes
 	VolatileDropped int64 // volatile messages dropped because the client could not take them at once
 
@@ -34,7 +35,7 @@ type counters struct {
 	polling, webSocket      atomic.Int64
 	handshakes, upgrades    atomic.Int64
 	slow, dropped           atomic.Int64
-	budgetRefused           atomic.Int64
+	budgetRefused, floods   atomic.Int64
 	messagesIn, messagesOut atomic.Int64
 	bytesIn, bytesOut       atomic.Int64
 	panics                  atomic.Int64
@@ -58,8 +59,9 @@ func (s *Server) Stats() Stats {
 		Polling: c.polling.Load(), WebSocket: c.webSocket.Load(),
 		Handshakes: c.handshakes.Load(), Upgrades: c.upgrades.Load(),
 		Refused:    make(map[string]int64, len(c.refused)),
-		SlowClosed: c.slow.Load(), BudgetRefused: c.budgetRefused.Load(), VolatileDropped: c.dropped.Load(),
-		MessagesIn: c.messagesIn.Load(), MessagesOut: c.messagesOut.Load(),
+		SlowClosed: c.slow.Load(), BudgetRefused: c.budgetRefused.Load(), FloodClosed: c.floods.Load(),
+		VolatileDropped: c.dropped.Load(),
+		MessagesIn:      c.messagesIn.Load(), MessagesOut: c.messagesOut.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Panics: c.panics.Load(),
 	}

@@ -1,9 +1,11 @@
 package engineio
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -15,13 +17,16 @@ const probe = "probe" // the data of the ping and the pong that begin an upgrade
 // net/http, which then lets go of its buffers and of the request. The error has
 // been answered.
 func (s *Server) hijack(w http.ResponseWriter, r *http.Request, header http.Header) (*socket, error) {
-	up := ws.HTTPUpgrader{Timeout: s.opts.UpgradeTimeout, Header: header}
+	up := ws.HTTPUpgrader{
+		Timeout: s.opts.UpgradeTimeout, Header: header,
+		Protocol: func(string) bool { return true }, // the first that is offered, as Node's ws does
+	}
 	var offer *deflateOffer
 	if s.opts.Compression {
 		offer = newDeflateOffer()
 		up.Negotiate = offer.negotiate
 	}
-	conn, rw, _, err := up.Upgrade(r, w)
+	conn, rw, _, err := up.Upgrade(withJoinedLists(r), w)
 	if err != nil {
 		if conn != nil {
 			hardClose(conn)
@@ -33,7 +38,31 @@ func (s *Server) hijack(w http.ResponseWriter, r *http.Request, header http.Head
 		peeked, _ := rw.Reader.Peek(n) // what is buffered is there
 		early = slices.Clone(peeked)
 	}
-	return newSocket(conn, early, s.opts.MaxPayload, offer != nil && offer.accepted()), nil
+	sock := newSocket(conn, early, s.opts.MaxPayload, offer != nil && offer.accepted())
+	sock.controlCap = s.opts.ControlsPerSecond
+	return sock, nil
+}
+
+// refusedUpgrade counts a WebSocket handshake that has been answered with an error.
+func (s *Server) refusedUpgrade(r *http.Request, err error) {
+	ref := refuseRequest
+	ref.err = err
+	s.refused(r, ref)
+}
+
+// withJoinedLists returns the request with those headers on one line each that
+// the WebSocket handshake takes for lists, of which the library reads the first
+// line only: a proxy or a client may have written several (RFC 9110, 5.3).
+func withJoinedLists(r *http.Request) *http.Request {
+	joined := *r
+	joined.Header = maps.Clone(r.Header)
+	for _, name := range [...]string{"Connection", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
+		if lines := r.Header[name]; len(lines) > 1 {
+			joined.Header[name] = []string{strings.Join(lines, ", ")}
+		}
+	}
+	joined.Header["Upgrade"] = []string{"websocket"} // isUpgrade has found it in the list
+	return &joined
 }
 
 // serveUpgrade lets a WebSocket try to take a polling session over. Only one
@@ -50,12 +79,14 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 
 	sock, err := c.srv.hijack(w, r, nil)
 	switch {
-	case err != nil && free:
-		c.mu.Lock()
-		p.upgrading = false
-		c.mu.Unlock()
-		c.release()
 	case err != nil:
+		c.srv.refusedUpgrade(r, err)
+		if free {
+			c.mu.Lock()
+			p.upgrading = false
+			c.mu.Unlock()
+			c.release()
+		}
 	case free:
 		go c.runProbe(sock, p)
 	default:

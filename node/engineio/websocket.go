@@ -46,6 +46,8 @@ type socket struct {
 	raw        syscall.RawConn // nil: wait with a buffer at hand
 	deflate    bool            // permessage-deflate was negotiated
 	maxPayload int
+	controls   meter // control frames and small fragments
+	controlCap int   // how many of them in a second; 0: any number
 
 	pending  []byte            // received and not yet consumed; in pooled or plain
 	pooled   *[readBuffer]byte // nil while there is nothing to read, or plain is used
@@ -161,7 +163,12 @@ func (s *socket) next() (ws.OpCode, []byte, error) {
 		if err := s.check(h); err != nil {
 			return 0, nil, err
 		}
-		if h.OpCode.IsControl() {
+		control := h.OpCode.IsControl()
+		small := h.Length < smallFragment && (!h.Fin || h.OpCode == ws.OpContinuation)
+		if (control || small) && !s.controls.allow(s.controlCap) {
+			return 0, nil, errFlood
+		}
+		if control {
 			p, err := s.payload(nil, h)
 			return h.OpCode, p, err
 		}

@@ -42,9 +42,13 @@ type item struct {
 	noCompress bool
 }
 
-// cost is what the item counts against Options.MaxQueue: its bytes, and an
-// allowance for what carries them, so that no number of empty messages is free.
-func (it item) cost() int { return it.f.Size() + 32*it.f.Len() }
+// partCost is about what a part takes beside its bytes: the frame.Frame with its
+// cached forms, the header of each, the place in the queue.
+const partCost = 240
+
+// cost is what the item counts against Options.MaxQueue: its bytes, and what
+// carries them, so that no number of tiny messages takes more than the bound.
+func (it item) cost() int { return it.f.Size() + partCost*it.f.Len() }
 
 // Protocol packets that never differ, shared by all connections.
 var (
@@ -210,4 +214,12 @@ func encodePolling3Binary(b []byte, p frame.Part, whole bool) []byte {
 // pongFrame answers a ping of the WebSocket protocol.
 func pongFrame(data []byte) item {
 	return item{f: frame.Binary(appendSocketFrame(nil, ws.OpPong, false, nil, data)), kind: itemSocket}
+}
+
+// pongFor answers a ping packet with its own data.
+func pongFor(data []byte) item {
+	if len(data) == 0 {
+		return pongPacket
+	}
+	return item{f: frame.Text(append([]byte{packetPong}, data...)), kind: itemPacket}
 }

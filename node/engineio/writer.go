@@ -5,25 +5,26 @@ import (
 	"net"
 	"sync"
 	"syscall"
-
-	"github.com/dynamicio/dynamicio/namespace/frame"
 )
 
 const (
-	// copyLimit is the size up to which a frame is copied next to its
-	// neighbours; larger ones go to the kernel from where they are. Copying 300
-	// small frames costs less than 300 entries of a vector.
-	copyLimit = 2048
-	// chunkSize is the size of the buffers that small frames are copied to.
-	chunkSize = 32 << 10
+	// chunkSize is the size of the buffers in which frames are joined for one
+	// system call. Copying 300 small frames costs less than 300 entries of a
+	// vector, and a buffer is held only during the call, never while the client
+	// is behind: what waits then is the frames, which all clients share.
+	chunkSize = 64 << 10
+	// heldChunkSize is the size where the call waits with the buffer in hand:
+	// over TLS, and connections that we do not know.
+	heldChunkSize = 8 << 10
 	// batchCap is the capacity up to which a used queue is kept for reuse.
 	batchCap = 512
 )
 
 var (
-	chunks  = sync.Pool{New: func() any { return new([chunkSize]byte) }}
-	batches = sync.Pool{New: func() any { return new([]item) }}
-	vectors = sync.Pool{New: func() any { return new(vector) }}
+	chunks     = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+	heldChunks = sync.Pool{New: func() any { return new([heldChunkSize]byte) }}
+	batches    = sync.Pool{New: func() any { return new([]item) }}
+	outputs    = sync.Pool{New: func() any { o := new(output); o.onReady = o.writeReady; return o }}
 )
 
 // newBatch returns an empty queue, perhaps one that served before.
@@ -40,8 +41,8 @@ func recycleBatch(b []item) {
 }
 
 // write is the writer goroutine of a WebSocket session: it takes everything
-// queued, writes it in one system call, and ends when nothing is left. There is
-// at most one, started by whoever set c.writing.
+// queued, writes it in one system call if it can, and ends when nothing is left.
+// There is at most one, started by whoever set c.writing.
 func (c *Conn) write() {
 	for {
 		c.mu.Lock()
@@ -58,6 +59,7 @@ func (c *Conn) write() {
 			}
 			return
 		}
+		c.beat.takenLocked()
 		sock, hard := c.sock, c.state == stateClosing && c.how.hard
 		c.mu.Unlock()
 		if hard {
@@ -83,7 +85,7 @@ func (c *Conn) writeFailed(err error) {
 	if isGone(err) {
 		reason = ReasonTransportClose
 	}
-	c.end(reason, endDead)
+	c.end(reason, endDead.because(err))
 	c.mu.Lock()
 	c.queue, c.queued = nil, 0
 	c.mu.Unlock()
@@ -95,78 +97,102 @@ func isGone(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// writeBatch sends the items in one system call, if the connection allows that.
+// writeBatch sends the items, in as few system calls as it can.
 func (c *Conn) writeBatch(sock *socket, batch []item) (n int64, cost int, err error) {
 	messages := 0
-	v := vectors.Get().(*vector)
 	for _, it := range batch {
-		v.add(it.socketWire(c.protocol, c.base64, sock.deflate))
 		cost += it.cost()
 		if it.kind == itemMessage {
 			messages += it.f.Len()
 		}
 	}
-	n, err = v.writeTo(sock.conn)
-	vectors.Put(v)
+	o := outputs.Get().(*output)
+	o.protocol, o.base64, o.deflate, o.batch = c.protocol, c.base64, sock.deflate, batch
+	n, err = o.writeTo(sock)
+	*o = output{onReady: o.onReady}
+	outputs.Put(o)
 	c.srv.stats.messagesOut.Add(int64(messages))
 	return n, cost, err
 }
 
-// vector gathers frames for one write.
-type vector struct {
-	bufs   net.Buffers        // to be written
-	open   []byte             // small frames, the last of bufs, not yet in it
-	chunks []*[chunkSize]byte // pooled memory in use
+// output is a batch on its way to a connection.
+type output struct {
+	protocol        int
+	base64, deflate bool
+	batch           []item // the first is the one under way
+	off             int    // what of it is written
+	n               int64  // written in all
+	err             error  // of writeReady
+	onReady         func(fd uintptr) bool
 }
 
-// add appends a frame, which must stay unchanged until writeTo.
-func (v *vector) add(wire []byte) {
-	if len(wire) > copyLimit {
-		v.seal()
-		v.bufs = append(v.bufs, wire)
-		return
+func (o *output) wire(i int) []byte { return o.batch[i].socketWire(o.protocol, o.base64, o.deflate) }
+
+// writeTo writes everything, and returns how many bytes went.
+func (o *output) writeTo(sock *socket) (int64, error) {
+	if sock.raw != nil {
+		err := sock.raw.Write(o.onReady)
+		if err == nil {
+			err = o.err
+		}
+		return o.n, err
 	}
-	if v.open == nil || len(v.open)+len(wire) > cap(v.open) {
-		v.seal()
-		chunk := chunks.Get().(*[chunkSize]byte)
-		v.chunks = append(v.chunks, chunk)
-		v.open = chunk[:0]
+	chunk := heldChunks.Get().(*[heldChunkSize]byte)
+	defer heldChunks.Put(chunk)
+	for len(o.batch) > 0 {
+		n, err := sock.conn.Write(o.gather(chunk[:0]))
+		o.advance(n)
+		if err != nil {
+			return o.n, err
+		}
 	}
-	v.open = append(v.open, wire...)
+	return o.n, nil
 }
 
-func (v *vector) seal() {
-	if len(v.open) > 0 {
-		v.bufs = append(v.bufs, v.open)
+// writeReady writes what the connection takes without waiting, and reports
+// whether that was all or an error came.
+func (o *output) writeReady(fd uintptr) (done bool) {
+	chunk := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(chunk)
+	for len(o.batch) > 0 {
+		n, again, err := rawWrite(fd, o.gather(chunk[:0]))
+		o.advance(n)
+		if err != nil || again {
+			o.err = err
+			return err != nil
+		}
 	}
-	v.open = nil
+	return true
 }
 
-// writeTo writes everything and leaves the vector empty.
-func (v *vector) writeTo(conn net.Conn) (n int64, err error) {
-	v.seal()
-	if len(v.bufs) == 1 {
-		var k int
-		k, err = conn.Write(v.bufs[0])
-		n = int64(k)
-	} else {
-		rest := v.bufs // WriteTo consumes it
-		n, err = rest.WriteTo(conn)
+// gather returns what goes to the kernel next: the rest of a frame that is large
+// or the last where it is, else as many as the empty chunk takes. What is large
+// is half a chunk.
+func (o *output) gather(chunk []byte) []byte {
+	large := cap(chunk) / 2
+	first := o.wire(0)[o.off:]
+	if len(first) > large || len(o.batch) == 1 {
+		return first
 	}
-	clear(v.bufs)
-	v.bufs = v.bufs[:0]
-	for _, chunk := range v.chunks {
-		chunks.Put(chunk)
+	chunk = append(chunk, first...)
+	for i := 1; i < len(o.batch) && len(chunk) < cap(chunk); i++ {
+		wire := o.wire(i)
+		if len(wire) > large {
+			break
+		}
+		chunk = append(chunk, wire[:min(len(wire), cap(chunk)-len(chunk))]...)
 	}
-	clear(v.chunks)
-	v.chunks = v.chunks[:0]
-	return n, err
+	return chunk
 }
 
-// pongFor answers a ping packet with its own data.
-func pongFor(data []byte) item {
-	if len(data) == 0 {
-		return pongPacket
+// advance takes n bytes that are written from the front of the batch.
+func (o *output) advance(n int) {
+	o.n += int64(n)
+	for o.off += n; len(o.batch) > 0; o.batch = o.batch[1:] {
+		size := len(o.wire(0))
+		if o.off < size {
+			return
+		}
+		o.off -= size
 	}
-	return item{f: frame.Text(append([]byte{packetPong}, data...)), kind: itemPacket}
 }

@@ -71,7 +71,7 @@ func full() *Snapshot {
 	s := &Snapshot{
 		Node: "n1", Cluster: "c", Version: "v1", Commit: "abc",
 		Transport:  engineio.Stats{Refused: map[string]int64{}},
-		Namespaces: namespace.Stats{Refused: map[string]int64{}},
+		Namespaces: namespace.Stats{Refused: map[string]int64{}, DisconnectsBy: map[string]int64{}},
 		Member:     &cluster.MemberStats{}, Bus: &bus.Stats{Dropped: map[string]uint64{}},
 	}
 	for _, r := range engineio.RefuseReasons() {
@@ -79,6 +79,9 @@ func full() *Snapshot {
 	}
 	for _, r := range namespace.RefuseReasons() {
 		s.Namespaces.Refused[r] = 1
+	}
+	for _, r := range namespace.DisconnectReasons() {
+		s.Namespaces.DisconnectsBy[r] = 1
 	}
 	for _, r := range bus.DropReasons() {
 		s.Bus.Dropped[r] = 1

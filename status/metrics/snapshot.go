@@ -72,9 +72,11 @@ var transportMetrics = []*metric{
 		one(func(s *Snapshot) int64 { return s.Transport.BytesOut })),
 	counter("slow_clients_closed_total", "Clients that were closed because they fell behind by more than a client's queue may hold.",
 		one(func(s *Snapshot) int64 { return s.Transport.SlowClosed })),
+	counter("flooding_clients_closed_total", "Clients that were closed because they sent more pings, pongs and nearly empty fragments than a client may.",
+		one(func(s *Snapshot) int64 { return s.Transport.FloodClosed })),
 	counter("volatile_dropped_total", "Volatile events that were dropped because the client could not take them at once.",
 		one(func(s *Snapshot) int64 { return s.Transport.VolatileDropped })),
-	gauge("send_queue_bytes", "Bytes that wait to be sent to clients, with an allowance of 32 bytes a message.",
+	gauge("send_queue_bytes", "Bytes that wait to be sent to clients, with an allowance of 240 bytes a message.",
 		one(func(s *Snapshot) int { return s.Waiting.Bytes })),
 	gauge("send_queue_max_bytes", "Bytes that wait to be sent to the client that has the most of them.",
 		one(func(s *Snapshot) int { return s.Waiting.MostBytes })),
@@ -100,7 +102,9 @@ var namespaceMetrics = []*metric{
 	counter("namespaces_retired_total", "Namespaces that were retired and so went from this node.",
 		one(func(s *Snapshot) int64 { return s.Namespaces.NamespacesRetired })),
 	counter("connects_total", "Sockets that were let into a namespace.", one(func(s *Snapshot) int64 { return s.Namespaces.Connects })),
-	counter("disconnects_total", "Sockets that have left a namespace.", one(func(s *Snapshot) int64 { return s.Namespaces.Disconnects })),
+	counter("disconnects_total", "Sockets that have left a namespace, by reason.", func(s *Snapshot, out send) {
+		each(s.Namespaces.DisconnectsBy, out)
+	}).by("reason", labelValues(namespace.DisconnectReasons())...),
 	counter("connects_refused_total", "CONNECT packets of clients that were refused, by reason.", func(s *Snapshot, out send) {
 		each(s.Namespaces.Refused, out)
 	}).by("reason", labelValues(namespace.RefuseReasons())...),
