@@ -37,7 +37,7 @@ type Client struct {
 	conn      Conn
 	handshake *Handshake
 	host      string         // prefix of its namespaces' full names; empty on the main host
-	decoder   packet.Decoder // used by Receive alone
+	decoder   packet.Decoder // used by Receive alone, but for the form, which stands before anything is sent
 	asking    atomic.Int32   // acknowledgements that the client owes
 
 	// mu guards what follows; see the lock order in the package comment.
@@ -299,7 +299,17 @@ func (c *Client) refuse(name string, counted refusal, why *ClientError) {
 		c.reg.log.Error("data of a refusal", "namespace", name, "error", err)
 		f = mustEncode(packet.EncodeConnectError(c.protocol(), name, why.Message, nil))
 	}
-	c.conn.Send(f, frame.Flags{})
+	c.send(f, frame.Flags{})
+}
+
+// send queues a frame of package packet, in the form that the client speaks.
+func (c *Client) send(f *frame.Frame, flags frame.Flags) bool {
+	if c.decoder.Msgpack() {
+		if f = packet.Msgpack(f); f == nil {
+			return false // not reached: every packet has that form
+		}
+	}
+	return c.conn.Send(f, flags)
 }
 
 // try takes an attempt through everything that may wait: the setup of the

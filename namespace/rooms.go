@@ -27,7 +27,7 @@ func (ns *Namespace) add(s *Socket) {
 	for room := range s.rooms { // joined in a middleware
 		ns.enterLocked(s, room)
 	}
-	s.client.conn.Send(answer, frame.Flags{})
+	s.client.send(answer, frame.Flags{})
 }
 
 type connectAnswer struct {

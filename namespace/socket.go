@@ -235,7 +235,7 @@ func (s *Socket) Disconnect(closeConnection bool) {
 	}
 	c.mu.Lock()
 	if c.sockets.get(s.ns.name) == s {
-		c.conn.Send(mustEncode(packet.EncodeDisconnect(s.ns.name)), frame.Flags{})
+		c.send(mustEncode(packet.EncodeDisconnect(s.ns.name)), frame.Flags{})
 		s.kicked.Store(true)
 		c.removeLocked(s, ReasonServerLeft)
 	}
@@ -285,7 +285,7 @@ func (s *Socket) depart(reason string) {
 
 // send queues a frame for the client.
 func (s *Socket) send(f *frame.Frame, flags frame.Flags) bool {
-	return !s.gone.Load() && s.client.conn.Send(f, flags)
+	return !s.gone.Load() && s.client.send(f, flags)
 }
 
 // Info describes the socket as FetchSockets shows it to other nodes.

@@ -65,7 +65,8 @@ func appendJSON(dst, text []byte, attachments [][]byte) ([]byte, error) {
 
 // toJSON returns the msgpack value that in consists of as JSON; see [msgpack.ToJSON].
 func toJSON(in []byte, inline bool, limit int) (text []byte, attachments [][]byte, err error) {
-	text, attachments, err = msgpack.ToJSON(make([]byte, 0, len(in)+len(in)/4+16), in, inline, MaxDepth, limit)
+	bounds := msgpack.Bounds{Depth: MaxDepth, Size: limit, Attachments: -1}
+	text, attachments, err = msgpack.ToJSON(make([]byte, 0, len(in)+len(in)/4+16), in, inline, bounds)
 	if err != nil {
 		return nil, nil, fault(err)
 	}

@@ -5,7 +5,8 @@
 // follow it. How the parts look on a transport (a WebSocket frame, a piece of
 // a polling body) is the transport's business; Wire caches each such form in
 // the Frame, so that a broadcast to a thousand clients is encoded once for each
-// form in use, and never for a form that nobody uses.
+// form in use, and never for a form that nobody uses. Where some receivers speak
+// another encoding of the message altogether, Variant caches that Frame, too.
 //
 // All methods may be called from any goroutine.
 package frame
@@ -28,21 +29,15 @@ const MaxForms = 8
 // Frame is one encoded message. Its contents must not be changed once it has
 // been made.
 type Frame struct {
-	first Part
-	rest  []Part
-	size  int
-	forms [MaxForms]atomic.Pointer[[]byte]
+	first   Part
+	rest    []Part
+	forms   [MaxForms]atomic.Pointer[[]byte]
+	variant atomic.Pointer[Frame]
 }
 
 // New makes a frame of a first part and those that follow it. The frame owns
 // the data from then on.
-func New(first Part, rest ...Part) *Frame {
-	f := &Frame{first: first, rest: rest, size: len(first.Data)}
-	for _, p := range rest {
-		f.size += len(p.Data)
-	}
-	return f
-}
+func New(first Part, rest ...Part) *Frame { return &Frame{first: first, rest: rest} }
 
 // Text makes a frame of one text part.
 func Text(data []byte) *Frame { return New(Part{Data: data}) }
@@ -68,7 +63,13 @@ func (f *Frame) Split(n int) (head, tail *Frame) {
 }
 
 // Size returns the number of bytes in all parts, without what a transport adds.
-func (f *Frame) Size() int { return f.size }
+func (f *Frame) Size() int {
+	size := len(f.first.Data)
+	for _, p := range f.rest {
+		size += len(p.Data)
+	}
+	return size
+}
 
 // Wire returns the frame in the given form, made by build at the first call
 // for that form. Callers must not change the result. Two first calls at the
@@ -82,6 +83,20 @@ func (f *Frame) Wire(form Form, build func(*Frame) []byte) []byte {
 		return *f.forms[form].Load()
 	}
 	return b
+}
+
+// Variant returns the message in the one other encoding that some of its receivers
+// speak, made by build at the first call, under the same rules as a wire form. A
+// build that returns nil is called again.
+func (f *Frame) Variant(build func(*Frame) *Frame) *Frame {
+	if v := f.variant.Load(); v != nil {
+		return v
+	}
+	v := build(f)
+	if v != nil && !f.variant.CompareAndSwap(nil, v) {
+		return f.variant.Load()
+	}
+	return v
 }
 
 // Flags say how a frame is to be sent. The zero value is an ordinary frame.

@@ -3,6 +3,7 @@ package frame
 import (
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 func TestFrame_WireBuildsEachFormOnce(t *testing.T) {
@@ -34,5 +35,30 @@ func TestFrame_WireIsSharedByConcurrentSenders(t *testing.T) {
 		if p != got[0] {
 			t.Fatal("two senders got different bytes")
 		}
+	}
+}
+
+func TestFrame_VariantIsMadeOnce(t *testing.T) {
+	f := Text([]byte("x"))
+	if f.Variant(func(*Frame) *Frame { return nil }) != nil {
+		t.Error("a variant of which there is none")
+	}
+	var wg sync.WaitGroup
+	got := make([]*Frame, 8)
+	for i := range got {
+		wg.Go(func() { got[i] = f.Variant(func(*Frame) *Frame { return Binary([]byte("y")) }) })
+	}
+	wg.Wait()
+	for _, v := range got {
+		if v == nil || v != got[0] {
+			t.Fatal("two senders got different variants")
+		}
+	}
+}
+
+// A frame waits in the queues of many: it is one of the runtime's sizes, and no more.
+func TestFrame_Size(t *testing.T) {
+	if size := unsafe.Sizeof(Frame{}); size > 128 {
+		t.Errorf("%d bytes", size)
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 const depth = 512
 
+var bounds = msgpack.Bounds{Depth: depth, Size: 1 << 30, Attachments: -1}
+
 // JSON numbers, strings and containers as notepack.io encodes their values.
 func TestAppendJSON_Values(t *testing.T) {
 	long := strings.Repeat("x", 300)
@@ -41,7 +43,7 @@ func TestAppendJSON_Values(t *testing.T) {
 // The decoder looks at the depth itself: a payload of arrays only would use up the stack.
 func TestToJSON_Depth(t *testing.T) {
 	in := []byte(strings.Repeat("\x91", 1<<20) + "\x01")
-	if _, _, err := msgpack.ToJSON(nil, in, false, depth, 1<<30); !errors.Is(err, msgpack.ErrTooDeep) {
+	if _, _, err := msgpack.ToJSON(nil, in, false, bounds); !errors.Is(err, msgpack.ErrTooDeep) {
 		t.Errorf("%v, want ErrTooDeep", err)
 	}
 	deep := strings.Repeat("[", depth+1) + strings.Repeat("]", depth+1)
@@ -67,7 +69,7 @@ func FuzzAppendJSON(f *testing.F) {
 		if r.Raw(); r.End() != nil {
 			t.Fatalf("%s: %x is not one value", text, packed)
 		}
-		back, _, err := msgpack.ToJSON(nil, packed, false, depth, 1<<30)
+		back, _, err := msgpack.ToJSON(nil, packed, false, bounds)
 		if err != nil {
 			t.Fatalf("%s: %x: %v", text, packed, err)
 		}

@@ -217,6 +217,9 @@ func (t Token) elements() int {
 // Bool returns the value of a Bool, and false for anything else.
 func (t Token) Bool() bool { return t.Kind == Bool && t.num == 1 }
 
+// Uint returns the value of a Uint.
+func (t Token) Uint() uint64 { return t.num }
+
 // Number returns the value of a numeric token.
 func (t Token) Number() (float64, bool) {
 	switch t.Kind {
@@ -245,6 +248,10 @@ func (t Token) Text() (string, bool) {
 	}
 	return "", false
 }
+
+// IsUndefined reports whether the value is JavaScript's undefined, as notepack.io
+// wrote it up to version 2.
+func IsUndefined(value []byte) bool { return len(value) >= 3 && value[0] == 0xd4 && value[1] == 0 }
 
 func toValid(b []byte) string {
 	if utf8.Valid(b) {

@@ -17,6 +17,7 @@ type unpacker struct {
 	out         []byte
 	attachments [][]byte
 	inline      bool
+	most        int  // attachments; negative: any number
 	limit       int  // of len(out) and what attachments takes
 	depth       int  // how many more levels may open
 	lookalike   bool // an object pretends to be a placeholder
@@ -25,17 +26,27 @@ type unpacker struct {
 // attachmentCost is what an attachment counts for the limit beside its text.
 const attachmentCost = 24
 
+// Bounds are what [ToJSON] makes at most.
+type Bounds struct {
+	// Depth is how many levels of arrays and objects may nest.
+	Depth int
+	// Size is how many bytes text and attachments may take, the contents of the
+	// latter excepted.
+	Size int
+	// Attachments is how many there may be; negative: any number.
+	Attachments int
+}
+
 // ToJSON appends the value that in consists of as JSON text. Binary data becomes a
 // placeholder, {"_placeholder":true,"num":0}, and one of the attachments, which share
 // the memory of in; with inline set, it is written as Node's JSON has it:
 // {"type":"Buffer","data":[...]}.
 //
-// The value may nest depth levels. limit bounds the bytes that text and attachments
-// take, the contents of the latter excepted. Errors are [ErrTooDeep], [ErrTooLarge]
-// and [*SyntaxError], among them the one for an object that receivers would take for
-// an attachment. Where there is one, what was appended is to be dropped.
-func ToJSON(dst, in []byte, inline bool, depth, limit int) (text []byte, attachments [][]byte, err error) {
-	u := unpacker{Reader: Reader{in: in}, out: dst, inline: inline, limit: len(dst) + limit, depth: depth}
+// Errors are [ErrTooDeep], [ErrTooLarge] and [*SyntaxError], among them the one for
+// an object that receivers would take for an attachment. What was appended by then
+// is to be dropped.
+func ToJSON(dst, in []byte, inline bool, b Bounds) (text []byte, attachments [][]byte, err error) {
+	u := unpacker{Reader: Reader{in: in}, out: dst, inline: inline, most: b.Attachments, limit: len(dst) + b.Size, depth: b.Depth}
 	if err := u.value(); err != nil {
 		return u.out, nil, err
 	}
@@ -123,7 +134,7 @@ func (u *unpacker) object(n int) error {
 		if err := u.key(); err != nil {
 			return err
 		}
-		if u.undefined() {
+		if IsUndefined(u.in[u.pos:]) {
 			// JSON.stringify leaves such a property out.
 			u.Skip(u.Token())
 			u.out = u.out[:mark]
@@ -160,13 +171,12 @@ func (u *unpacker) key() error {
 	return nil
 }
 
-// undefined says whether JavaScript's undefined comes next, as older peers send it.
-func (u *unpacker) undefined() bool {
-	return len(u.in)-u.pos >= 3 && u.in[u.pos] == 0xd4 && u.in[u.pos+1] == 0
-}
-
 func (u *unpacker) binary(b []byte) {
 	if !u.inline {
+		if len(u.attachments) == u.most {
+			u.Fail("too many attachments")
+			return
+		}
 		u.out = append(u.out, placeholderHead...)
 		u.out = strconv.AppendInt(u.out, int64(len(u.attachments)), 10)
 		u.out = append(u.out, '}')

@@ -2,6 +2,7 @@ package packet
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"strconv"
 	"unicode/utf8"
@@ -19,11 +20,19 @@ const (
 // After an error the connection should be closed, with the reason "parse
 // error"; the decoder has then dropped what it was waiting for.
 //
+// A peer whose first message is binary speaks the msgpack form, in which each packet
+// is one binary message; from then on it must speak that. Its limits are the same.
+// Dates and undefined in it become what JSON.stringify makes of them.
+//
 // It refuses what socket.io-parser 4.2.7 refuses, and beyond that: a text that
 // is empty or is not UTF-8, white space before the JSON, an event or acknowledgement without its array, an
 // id above 64 bits, numbers in the header in any form but decimal digits, a
 // placeholder number that is no integer, arguments beyond 65,535, nesting
-// beyond 512 levels, and a namespace longer than MaxNamespace.
+// beyond 512 levels, and a namespace longer than MaxNamespace. In the msgpack form it
+// refuses what socket.io-msgpack-parser 3.0.2 refuses, and what the text form could
+// not carry: reserved event names, a negative id, more than MaxAttachments, a namespace
+// with a comma or without a slash, keys that are neither strings nor integers, extensions
+// other than dates, undefined and binary data, and beside binary data what looks like a placeholder.
 type Decoder struct {
 	// Protocol is Protocol4 or Protocol5; 0 is Protocol5. It decides whether a
 	// namespace has a query: in protocol 5 a '?' is part of the name.
@@ -38,6 +47,9 @@ type Decoder struct {
 	pending *Packet // waits for attachments; nil if none does
 	missing int     // how many it waits for
 
+	begun   bool // a message has come
+	msgpack bool // the first one was binary
+
 	// names remembers names of namespaces and events, so that a client that
 	// says the same again and again costs no allocation.
 	names [4]string
@@ -47,8 +59,11 @@ type Decoder struct {
 // the packet is then returned by Binary. The packet refers to data, which
 // must not change while the packet or anything from it is in use.
 //
-// Errors are ErrAwaitingAttachments or a [*SyntaxError].
+// Errors are ErrAwaitingAttachments, ErrUnexpectedText or a [*SyntaxError].
 func (d *Decoder) Text(data []byte) (p Packet, done bool, err error) {
+	if d.begun = true; d.msgpack {
+		return Packet{}, false, ErrUnexpectedText
+	}
 	if d.missing > 0 {
 		d.pending, d.missing = nil, 0
 		return Packet{}, false, ErrAwaitingAttachments
@@ -67,11 +82,21 @@ func (d *Decoder) Text(data []byte) (p Packet, done bool, err error) {
 }
 
 // Binary takes a binary message: one attachment of the packet that Text read
-// last. With the last attachment it returns the packet. The packet refers to
-// data, as with Text.
+// last, or in the msgpack form a packet. With the last attachment it returns the
+// packet. The packet refers to data, as with Text.
 //
-// The error is ErrUnexpectedBinary.
+// Errors are ErrUnexpectedBinary or, in the msgpack form, a [*SyntaxError].
 func (d *Decoder) Binary(data []byte) (p Packet, done bool, err error) {
+	if !d.begun && d.Protocol != Protocol4 { // a client of that was sent text before it said anything
+		d.msgpack = true
+	}
+	d.begun = true
+	if d.msgpack {
+		if syntax := d.unpack(data, &p); syntax != nil {
+			return Packet{}, false, syntax
+		}
+		return p, true, nil
+	}
 	if d.missing == 0 {
 		return Packet{}, false, ErrUnexpectedBinary
 	}
@@ -91,41 +116,59 @@ func (d *Decoder) Binary(data []byte) (p Packet, done bool, err error) {
 // parse reads a text message into p and returns how many attachments it
 // announces.
 func (d *Decoder) parse(data []byte, p *Packet) (attachments int, err *SyntaxError) {
-	switch {
-	case len(data) == 0:
-		return 0, &SyntaxError{Msg: "empty packet"}
-	case uint64(len(data)) > math.MaxUint32:
-		return 0, &SyntaxError{Msg: "packet above 4 GiB"}
-	case data[0] < '0' || data[0] > '0'+byte(BinaryAck):
-		return 0, &SyntaxError{Msg: "unknown packet type " + strconv.QuoteRuneToASCII(rune(data[0]))}
-	case !utf8.Valid(data):
+	if !utf8.Valid(data) {
 		// A browser closes its connection on such a text frame, so one client
 		// could otherwise cut off all those its event is passed on to.
 		return 0, &SyntaxError{Msg: "text is not UTF-8"}
 	}
-	p.Type = Type(data[0] - '0')
-	i := 1
-	if p.Type == BinaryEvent || p.Type == BinaryAck {
-		p.Type -= BinaryEvent - Event
-		if attachments, i, err = d.attachmentCount(data, i); err != nil {
-			return 0, err
-		}
-	}
-	if i, err = d.namespace(data, i, p); err != nil {
-		return 0, err
-	}
-	if i, err = parseID(data, i, p); err != nil {
+	attachments, i, err := d.header(data, p)
+	if err != nil {
 		return 0, err
 	}
 	return attachments, d.payload(data, i, p, attachments)
 }
 
+// header reads what precedes the JSON of a text message into p and returns how many
+// attachments it announces and where the JSON begins.
+func (d *Decoder) header(data []byte, p *Packet) (attachments, i int, err *SyntaxError) {
+	switch {
+	case len(data) == 0:
+		return 0, 0, &SyntaxError{Msg: "empty packet"}
+	case uint64(len(data)) > math.MaxUint32:
+		return 0, 0, &SyntaxError{Msg: "packet above 4 GiB"}
+	case data[0] < '0' || data[0] > '0'+byte(BinaryAck):
+		return 0, 0, &SyntaxError{Msg: "unknown packet type " + strconv.QuoteRuneToASCII(rune(data[0]))}
+	}
+	p.Type = Type(data[0] - '0')
+	i = 1
+	if p.Type == BinaryEvent || p.Type == BinaryAck {
+		p.Type -= BinaryEvent - Event
+		if attachments, i, err = d.attachmentCount(data, i); err != nil {
+			return 0, 0, err
+		}
+	}
+	if i, err = d.namespace(data, i, p); err != nil {
+		return 0, 0, err
+	}
+	i, err = parseID(data, i, p)
+	return attachments, i, err
+}
+
+// Msgpack reports whether the peer speaks the msgpack form. The answer stands from its
+// first message on, in protocol 4 from the start, and may then be asked for from any
+// goroutine.
+func (d *Decoder) Msgpack() bool { return d.msgpack }
+
+// maxAttachments returns MaxAttachments with its default, 0 for none.
+func (d *Decoder) maxAttachments() int {
+	return max(0, cmp.Or(d.MaxAttachments, DefaultMaxAttachments))
+}
+
+func (d *Decoder) maxNamespace() int { return cmp.Or(d.MaxNamespace, DefaultMaxNamespace) }
+
 // attachmentCount reads "2-", say.
 func (d *Decoder) attachmentCount(data []byte, i int) (n, next int, err *SyntaxError) {
-	limit := d.MaxAttachments
-	if limit == 0 {
-		limit = DefaultMaxAttachments
-	}
+	limit := d.maxAttachments()
 	start := i
 	for ; i < len(data) && '0' <= data[i] && data[i] <= '9'; i++ {
 		if n <= limit { // beyond it the number no longer matters, and could overflow
@@ -159,11 +202,7 @@ func (d *Decoder) namespace(data []byte, i int, p *Packet) (next int, err *Synta
 			name = name[:mark]
 		}
 	}
-	limit := d.MaxNamespace
-	if limit == 0 {
-		limit = DefaultMaxNamespace
-	}
-	if len(name) > limit {
+	if limit := d.maxNamespace(); len(name) > limit {
 		return 0, &SyntaxError{Offset: i, Msg: "namespace longer than " + strconv.Itoa(limit) + " bytes"}
 	}
 	p.Namespace = d.intern(name)

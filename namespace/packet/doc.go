@@ -10,6 +10,11 @@
 //	2/admin,12["chat","hi"]                         in /admin, to be acknowledged as 12
 //	51-["file",{"_placeholder":true,"num":0}]       an event and one attachment
 //
+// The other form is that of socket.io-msgpack-parser 3: one binary message, a msgpack
+// map of type, nsp, data and id, with binary data where it belongs. A [Decoder] tells by
+// the first message of a connection which one its client speaks, and [Msgpack] makes
+// the one of the other. What reads or makes packets knows the text form only.
+//
 // The Engine.IO packet type ("4" before each of these on the wire) belongs to
 // the transport; this package neither expects nor writes it. It does no input
 // or output and starts no goroutine.

@@ -82,6 +82,9 @@ var (
 	ErrAwaitingAttachments = errors.New("packet: text message while binary attachments are awaited")
 	// ErrUnexpectedBinary: a binary message came that no packet announced.
 	ErrUnexpectedBinary = errors.New("packet: binary message without a packet that announces it")
+	// ErrUnexpectedText: a text message came from a peer that speaks the msgpack
+	// form, which has none.
+	ErrUnexpectedText = errors.New("packet: text message from a peer that speaks msgpack")
 	// ErrReservedEvent: the event name has a meaning of its own in Socket.IO
 	// and can be neither sent nor received as an event.
 	ErrReservedEvent = errors.New("packet: reserved event name")
