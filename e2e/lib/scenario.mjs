@@ -12,7 +12,7 @@ import { inspect, parseArgs } from "node:util";
 export { assert };
 
 // settings are what the Go test passes: the server's base URL, the transports
-// to use ("polling", "websocket", or both as "upgrade") and the client ("v4", "v2").
+// to use ("polling", "websocket", or both as "upgrade") and the client ("v4", "msgpack", "v2").
 export const { values: settings } = parseArgs({
   options: {
     url: { type: "string", default: "http://127.0.0.1:8080" },

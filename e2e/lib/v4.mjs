@@ -1,10 +1,13 @@
-// Connections of the Socket.IO v4 client (Engine.IO 4), with the transports of the run.
+// Connections of the Socket.IO v4 client (Engine.IO 4), with the transports of the run
+// and, where that is the client of the run, with the parser for msgpack.
 import { Manager } from "socket.io-client";
 import { deadline, once, settings, transports, within } from "./scenario.mjs";
 
+const form = settings.client === "msgpack" ? { parser: (await import("socket.io-msgpack-parser")).default } : {};
+
 // manager opens a connection of its own, closed when the case is over.
 export function manager(cleanup, options = {}) {
-  const m = new Manager(options.url ?? settings.url, { transports, reconnection: false, ...options });
+  const m = new Manager(options.url ?? settings.url, { transports, reconnection: false, ...form, ...options });
   cleanup(() => m._close());
   return m;
 }
