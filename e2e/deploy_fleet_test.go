@@ -339,16 +339,21 @@ func wantStatus(url string, status int) error {
 	return nil
 }
 
-// eventually waits until try has no error.
 func (f *fleet) eventually(what string, try func() error) {
 	f.t.Helper()
+	eventually(f.t, what, try)
+}
+
+// eventually waits until try has no error.
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if err = try(); err == nil {
 			return
 		}
 	}
-	f.t.Fatalf("not after %v: %s: %v", patience, what, err)
+	t.Fatalf("not after %v: %s: %v", patience, what, err)
 }
 
 // freePort is a port of no loopback address in use, so that each replica can have it, and load balancers,

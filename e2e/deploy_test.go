@@ -3,7 +3,7 @@ package e2e
 import (
 	"debug/elf"
 	"encoding/json"
-	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dynamicio/dynamicio/cluster/redistest"
 )
 
 // There is no Docker where these tests run. What can be known of the files
@@ -102,7 +104,8 @@ func TestCompose_Services(t *testing.T) {
 			}
 		}
 	}
-	if got := c.Services["lb"].Ports; !slices.Equal(got, []string{"8080:8080"}) {
+	// Everybody may broadcast to everybody, so nobody comes from elsewhere.
+	if got := c.Services["lb"].Ports; !slices.Equal(got, []string{"127.0.0.1:8080:8080"}) {
 		t.Errorf("the load balancer's ports are %q", got)
 	}
 	if got := c.Services["redis"].Ports; got != nil {
@@ -165,6 +168,11 @@ func TestCompose_FlagsOfTheNode(t *testing.T) {
 	}
 	if values["--redis"] != "redis://redis:6379" {
 		t.Errorf("the nodes use %q", values["--redis"])
+	}
+	for _, flag := range []string{"--playground", "--public-status", "--admin-listen"} {
+		if _, there := values[flag]; !there {
+			t.Errorf("%s is missing", flag)
+		}
 	}
 	drain, err1 := time.ParseDuration(values["--drain-timeout"])
 	grace, err2 := time.ParseDuration(n.Grace)
@@ -238,19 +246,55 @@ func TestDockerfile_Rules(t *testing.T) {
 			t.Errorf("%s %s: there is no shell to run it", exec, last[exec])
 		}
 	}
-	_, check, _ := strings.Cut(last["HEALTHCHECK"], "CMD ")
+}
+
+// imageCheck runs the image's health check against a node, and returns its exit code.
+func imageCheck(t *testing.T, url string) int {
+	t.Helper()
+	i := slices.IndexFunc(readDockerfile(t), func(in instruction) bool { return in.name == "HEALTHCHECK" })
+	if i < 0 {
+		t.Fatal("the image has no HEALTHCHECK")
+	}
+	_, check, _ := strings.Cut(readDockerfile(t)[i].args, "CMD ")
 	var args []string
 	if err := json.Unmarshal([]byte(check), &args); err != nil || len(args) < 2 || args[0] != "/dynamicio" || args[1] != "healthcheck" {
-		t.Fatalf("HEALTHCHECK %s: %v", last["HEALTHCHECK"], err)
+		t.Fatalf("HEALTHCHECK %s: %v", check, err)
 	}
 	bin, err := dynamicio()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Where nobody listens it has failed; wrong usage would be 2.
-	out, err := exec.CommandContext(t.Context(), bin, append(args[1:], "--url", "http://127.0.0.1:1")...).CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
-		t.Errorf("%q: %v, want exit code 1\n%s", args, err, out)
+	cmd := exec.CommandContext(t.Context(), bin, append(args[1:], "--url", url)...)
+	if out, err := cmd.CombinedOutput(); cmd.ProcessState == nil {
+		t.Fatalf("%q: %v\n%s", args, err, out)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+// The image's health check is for who restarts containers: Redis being unavailable is no
+// reason to. What decides who gets new clients can tell the two apart.
+func TestDockerfile_HealthCheckIsLiveness(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	s := startServer(t, "--redis", redis.URL(), "--node-ttl", "2s", "--lease-ttl", "1s")
+	if code := imageCheck(t, s.url()); code != 0 {
+		t.Errorf("exit code %d of a healthy node", code)
+	}
+	redis.Kill()
+	eventually(t, "the node knows that Redis is gone", func() error { return wantStatus(s.url()+"/readyz", http.StatusServiceUnavailable) })
+	if code := imageCheck(t, s.url()); code != 0 {
+		t.Errorf("exit code %d while Redis is unavailable", code)
+	}
+	// What Kubernetes and Traefik ask: --when-away admit means that such a node has its clients.
+	if err := wantStatus(s.url()+"/readyz?exclude=redis", http.StatusOK); err != nil {
+		t.Error(err)
+	}
+	redis.Restart()
+	eventually(t, "the node is ready again", func() error { return wantStatus(s.url()+"/readyz", http.StatusOK) })
+	s.kill()
+	// Wrong usage would be 2.
+	if code := imageCheck(t, s.url()); code != 1 {
+		t.Errorf("exit code %d where nobody listens, want 1", code)
 	}
 }
 

@@ -25,11 +25,19 @@ func (s *Server) join() (*cluster.Cluster, error) {
 
 // ready says why the node should not be given clients, nil if all is well.
 func (s *Server) ready() error {
-	if s.draining.Load() {
-		return errors.New("draining")
+	if err := s.serving(); err != nil {
+		return err
 	}
 	if s.cluster != nil {
 		return s.cluster.Ready()
+	}
+	return nil
+}
+
+// serving is ready without what depends on Redis.
+func (s *Server) serving() error {
+	if s.draining.Load() {
+		return errors.New("draining")
 	}
 	return nil
 }

@@ -32,8 +32,12 @@ func (s *Server) routes() *http.ServeMux {
 		mux.Handle("/metrics", s.metrics)
 	}
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerCheck(w, http.StatusOK, "ok") })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := s.ready(); err != nil {
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		check := s.ready
+		if r.URL.Query().Get("exclude") == "redis" {
+			check = s.serving
+		}
+		if err := check(); err != nil {
 			answerCheck(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -21,17 +17,6 @@ import (
 	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 	"github.com/dynamicio/dynamicio/node"
 )
-
-//go:embed demo.html
-var demoSource string
-
-var demoPage = template.Must(template.New("demo").Parse(demoSource))
-
-// demoNode is a node of the demo as its page knows it.
-type demoNode struct {
-	ID  string `json:"id"`
-	URL string `json:"url"`
-}
 
 func demoCommand() *cobra.Command {
 	var (
@@ -44,8 +29,8 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Run several nodes in one process, on an embedded Redis",
 		Long: `Run several nodes in one process, each a full node on a port of its own, on an
-embedded Redis. Open the page of two of them: what you say on one is heard on
-the other; leave on both, and the namespace is retired everywhere.`,
+embedded Redis. Their page has two clients on two nodes: what one says, the other
+hears; when both have left, the namespace is retired everywhere.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := environ(cmd.Flags()); err != nil {
@@ -87,12 +72,12 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 	if err != nil {
 		return err
 	}
-	all := make([]demoNode, n)
+	all := make([]playgroundNode, n)
 	for i, l := range listeners {
-		all[i] = demoNode{ID: fmt.Sprintf("node-%d", i+1), URL: "http://" + l.Addr().String() + "/"}
+		all[i] = playgroundNode{ID: fmt.Sprintf("node-%d", i+1), URL: "http://" + l.Addr().String() + "/"}
 	}
-	var page bytes.Buffer
-	if err := demoPage.Execute(&page, all); err != nil {
+	page, err := playground("/socket.io", all)
+	if err != nil {
 		return err
 	}
 
@@ -107,7 +92,7 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 		srv, err := node.New(node.Options{
 			// A short node TTL: nothing is decided before a new cluster is as old as that.
 			Redis: redis.URL(), Cluster: "demo", NodeID: all[i].ID, NodeTTL: 2 * time.Second, Retirement: retirement,
-			PublicStatus: true, DrainTimeout: 3 * time.Second, Logger: log,
+			PublicStatus: true, DrainTimeout: 3 * time.Second, Logger: log, Origins: demoOrigins(listeners),
 		})
 		if err != nil {
 			cancel()
@@ -115,23 +100,32 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 			return err
 		}
 		rules.Open(srv.Registry())
-		srv.Handle("/{$}", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			w.Header().Set("Cache-Control", "no-store")
-			_, _ = w.Write(page.Bytes())
-		}))
+		srv.Handle(playgroundRoot, page)
 		work.Go(func() {
 			errs[i] = srv.Serve(ctx, l)
 			cancel()
 		})
 	}
-	fmt.Fprintf(out, "%d nodes, one cluster, on an embedded Redis at %s. Open two of these:\n\n", n, redis.URL())
+	fmt.Fprintf(out, "%d nodes, one cluster, on an embedded Redis at %s. Open one of these:\n\n", n, redis.URL())
 	for _, node := range all {
 		fmt.Fprintf(out, "  %s  %s\n", node.ID, node.URL)
 	}
 	fmt.Fprintf(out, "\nThe cluster at a glance: %ssocket.io/status\nCtrl-C ends the demo.\n", all[0].URL)
 	work.Wait()
 	return errors.Join(errs...)
+}
+
+// demoOrigins are the pages of the nodes, which connect to each other's nodes.
+func demoOrigins(listeners []net.Listener) []string {
+	var origins []string
+	for _, l := range listeners {
+		addr := l.Addr().(*net.TCPAddr)
+		if addr.IP.IsUnspecified() { // nobody knows by what name visitors come
+			return []string{"*"}
+		}
+		origins = append(origins, "http://"+addr.String(), fmt.Sprintf("http://localhost:%d", addr.Port))
+	}
+	return origins
 }
 
 // listenInRow listens on n addresses, whose ports follow one another. Port 0

@@ -52,6 +52,8 @@ func TestRun_WrongUsage(t *testing.T) {
 		{"serve --redis redis://127.0.0.1:1 --cluster x{y}", "--cluster"},
 		{"demo --listen 127.0.0.1:70000", "--listen"},
 		{"serve --admin-listen nowhere", "--admin-listen"},
+		{"serve --playground", "--public-status"},
+		{"serve --playground --public-status --path /", "--path"},
 		{"serve --log-format xml", "--log-format"},
 		{"serve --log-level loud", "--log-level"},
 		{"serve --cors-origin example.com", "--cors-origin"},
@@ -117,8 +119,12 @@ func TestRun_Help(t *testing.T) {
 func TestRun_Healthcheck(t *testing.T) {
 	ready := http.StatusOK
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/readyz" {
+		switch r.URL.Path {
+		case "/readyz":
 			w.WriteHeader(ready)
+		case "/healthz":
+		default:
+			w.WriteHeader(http.StatusNotFound)
 		}
 	}))
 	if code, _, stderr := command(t, "healthcheck", "--url", srv.URL); code != exitDone {
@@ -127,6 +133,12 @@ func TestRun_Healthcheck(t *testing.T) {
 	ready = http.StatusServiceUnavailable
 	if code, _, stderr := command(t, "healthcheck", "--url", srv.URL); code != exitFailed || !strings.Contains(stderr, "503") {
 		t.Errorf("status %d, error %q", code, stderr)
+	}
+	// Alive is not ready: Redis may be unavailable.
+	for _, args := range [][]string{{"--live", "--url", srv.URL}, {"--url", srv.URL + "/healthz"}} {
+		if code, _, stderr := command(t, append([]string{"healthcheck"}, args...)...); code != exitDone {
+			t.Errorf("%q: status %d, error %q", args, code, stderr)
+		}
 	}
 	ready = http.StatusOK
 	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())

@@ -64,6 +64,13 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	if err != nil { // what is left to go wrong is a wrong option
 		return usageOf(config.Errors{s.explain(err)})
 	}
+	if s.playground {
+		page, err := playground(o.Path, nil)
+		if err != nil {
+			return errors.Join(err, srv.Close(context.Background()))
+		}
+		srv.Handle(playgroundRoot, page)
+	}
 	if guard == nil {
 		rules.Open(srv.Registry())
 	} else {

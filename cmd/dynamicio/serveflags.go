@@ -22,6 +22,7 @@ type serveFlags struct {
 	host, hostPort       string
 	whenAway, busDialect string
 	logFormat, logLevel  string
+	playground           bool
 	options              node.Options
 }
 
@@ -62,6 +63,7 @@ func (f *serveFlags) groups() []config.Group {
 		group("Status", func(flags *pflag.FlagSet) {
 			flags.BoolVar(&o.PublicStatus, "public-status", false, "show the status page to everybody")
 			flags.StringVar(&o.StatusToken, "status-token", "", "show the status page to those who present this token")
+			flags.BoolVar(&f.playground, "playground", false, "serve a page at / to try the cluster with; it shows what the status shows")
 			flags.BoolVar(&o.StatusActions, "status-actions", false, "let those who present it disconnect sockets and retire namespaces there")
 		}),
 		group("Times", f.addTimes),
@@ -165,6 +167,12 @@ func (f *serveFlags) complete() (wrong []error) {
 	}
 	if o.GoDialect && o.BusPrefix == bus.DefaultPrefix {
 		note(usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit"))
+	}
+	if f.playground && !o.PublicStatus && o.StatusToken == "" {
+		note(usagef("--playground needs --public-status or a --status-token: its page shows what the status shows"))
+	}
+	if f.playground && o.Path == "/" {
+		note(usagef("--playground is at /, where --path is, too"))
 	}
 	if o.StatusActions && o.StatusToken == "" {
 		note(usagef("--status-actions needs a --status-token: who may act must be told from who may look"))

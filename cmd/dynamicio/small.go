@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,16 +42,31 @@ func localURL() string {
 	return "http://127.0.0.1:" + port
 }
 
+// checkURL is what a health check asks for. A URL that names a check already is taken
+// as it is.
+func checkURL(base string, live bool) string {
+	base = strings.TrimSuffix(base, "/")
+	switch {
+	case strings.HasSuffix(base, "/readyz"), strings.HasSuffix(base, "/healthz"):
+		return base
+	case live:
+		return base + "/healthz"
+	}
+	return base + "/readyz"
+}
+
 func healthcheckCommand() *cobra.Command {
 	var (
 		url     string
+		live    bool
 		timeout time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Exit 0 if a node is ready, 1 if not",
-		Long:  `Ask a node's /readyz and exit 0 if it answers 200. For containers without a shell.`,
-		Args:  noArgs,
+		Long: `Ask a node's /readyz and exit 0 if it answers 200; with --live, ask its /healthz,
+which does not depend on Redis. For containers without a shell.`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := environ(cmd.Flags()); err != nil {
 				return err
@@ -58,8 +74,9 @@ func healthcheckCommand() *cobra.Command {
 			if url == "" {
 				url = localURL()
 			}
+			asked := checkURL(url, live)
 			c := http.Client{Timeout: timeout}
-			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, url+"/readyz", nil)
+			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, asked, nil)
 			if err != nil {
 				return usagef("--url: %v", err)
 			}
@@ -69,12 +86,13 @@ func healthcheckCommand() *cobra.Command {
 			}
 			defer resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("%s/readyz answers %s", url, resp.Status)
+				return fmt.Errorf("%s answers %s", asked, resp.Status)
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "", "base URL of the node (default: this machine, with the port of DYNAMICIO_LISTEN, of the file in DYNAMICIO_CONFIG, or 8080)")
+	cmd.Flags().BoolVar(&live, "live", false, "ask whether the process works, whatever Redis does, and not whether the node is ready")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long to wait for the answer")
 	return cmd
 }
