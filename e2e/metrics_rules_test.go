@@ -20,6 +20,8 @@ const (
 	alertRules = "../deploy/alerts.yml"
 	alertTests = "../deploy/alerts_test.yml"
 	dashboard  = "../deploy/grafana-dashboard.json"
+	runbook    = "../deploy/RUNBOOK.md"
+	runbookURL = "https://github.com/dynamicio/dynamicio/blob/main/deploy/RUNBOOK.md#"
 )
 
 // promtool runs Debian's promtool, which has to be content.
@@ -67,7 +69,12 @@ func TestMetrics_AlertRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sections := anchors(t, runbook)
 	for _, a := range readAlerts(t) {
+		anchor, ok := strings.CutPrefix(a.Annotations["runbook_url"], runbookURL)
+		if !ok || anchor != strings.ToLower(a.Alert) || !sections[anchor] {
+			t.Errorf("%s has the runbook %q, want its section of %s", a.Alert, a.Annotations["runbook_url"], runbook)
+		}
 		for _, key := range []string{"summary", "description"} {
 			if a.Annotations[key] == "" {
 				t.Errorf("%s has no %s", a.Alert, key)
@@ -80,6 +87,47 @@ func TestMetrics_AlertRules(t *testing.T) {
 			t.Errorf("%s fires in no case of %s", a.Alert, alertTests)
 		}
 		knownMetrics(t, a.Alert, a.Expr)
+	}
+}
+
+var (
+	heading  = regexp.MustCompile("(?m)^#+ (.+)$")
+	noAnchor = regexp.MustCompile("[^a-z0-9 _-]")
+	mdLink   = regexp.MustCompile(`\]\(([^)#\s]*)#([^)\s]+)\)`)
+)
+
+// anchors are those that GitHub gives the headings of a Markdown file.
+func anchors(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, m := range heading.FindAllSubmatch(text, -1) {
+		all[strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(string(m[1])), ""), " ", "-")] = true
+	}
+	return all
+}
+
+// A link to a section leads to one.
+func TestRunbook_LinksLead(t *testing.T) {
+	for _, path := range []string{runbook, "../deploy/README.md", "../deploy/REFERENCE.md", "../README.md"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mdLink.FindAllStringSubmatch(string(text), -1) {
+			to := path
+			if strings.Contains(m[1], "://") {
+				continue
+			} else if m[1] != "" {
+				to = filepath.Join(filepath.Dir(path), m[1])
+			}
+			if !anchors(t, to)[m[2]] {
+				t.Errorf("%s links to %s#%s, which is not there", path, to, m[2])
+			}
+		}
 	}
 }
 
