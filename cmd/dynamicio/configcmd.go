@@ -41,8 +41,9 @@ func configCheckCommand() *cobra.Command {
 		Short: "Say everything that is wrong with a configuration file",
 		Long: `Read a configuration file, "-" for standard input, and say everything that is
 wrong with it, one error a line; of values that do not fit together, once each is
-good by itself. Exit 0 if nothing is wrong, else 2. The files and environment
-variables that it names for secrets must be there.`,
+good by itself. Exit 0 if nothing is wrong, else 2; warnings, as of a token that
+is short, change nothing in that. The files and environment variables that it
+names for secrets must be there.`,
 		Example: `  dynamicio config check dynamicio.yaml && pkill -HUP dynamicio`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
@@ -61,6 +62,9 @@ variables that it names for secrets must be there.`,
 			}
 			if err != nil {
 				return checkError(args[0], err)
+			}
+			for _, weak := range s.file.Weak() {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", weak)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is well: %s\n", s.file.Name, s.contents())
 			return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/config"
 	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 )
 
@@ -47,6 +48,7 @@ func (r *reloader) reload() {
 		r.log.Error("configuration not reloaded, nothing has changed", "error", err)
 		return
 	}
+	warnOfWeak(r.log, next.file)
 	r.guard.Replace(next.rules())
 	// A file that is being written can be empty for a moment, which is no error.
 	before, now := r.ruled, len(next.file.Rules.Rules) > 0
@@ -65,4 +67,11 @@ func (r *reloader) reload() {
 	}
 	r.log.Info("configuration reloaded", "file", next.file.Name,
 		"rules", len(next.file.Rules.Rules), "aliases", next.file.Rules.Hosts.Len())
+}
+
+// warnOfWeak logs what a file has that is valid, and can be guessed.
+func warnOfWeak(log *slog.Logger, file *config.File) {
+	for _, weak := range file.Weak() {
+		log.Warn("configuration has a weak token", "at", weak.Error())
+	}
 }

@@ -57,6 +57,7 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	}
 	var guard *rules.Guard
 	if s.file != nil {
+		warnOfWeak(o.Logger, s.file)
 		guard = rules.NewGuard(s.rules())
 		o.MapHost = guard.Host
 	}

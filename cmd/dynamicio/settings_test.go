@@ -151,6 +151,14 @@ func TestConfigCheck(t *testing.T) {
 			t.Errorf("%q: status %d, %q, want %q", text, code, got, want)
 		}
 	}
+	// A short token is no mistake, but is told of, in the order of the lines, and never shown.
+	name = configFile(t, "namespaces:\n- match: /x\n  connect: {tokens: [0123456789abcdef, hunter2]}\n- {match: /y, connect: {tokens-env: DYNAMICIO_TEST_SHORT}}\n")
+	t.Setenv("DYNAMICIO_TEST_SHORT", "hunter2hunter2hunter2,hunter22")
+	code, stdout, stderr := command(t, "config", "check", name)
+	if want := fmt.Sprintf("warning: %[1]s:3: namespaces[0].connect.tokens[1] has a token of 7 characters, which can be guessed; want 16 or more, and random\n"+
+		"warning: %[1]s:4: namespaces[1].connect.tokens-env has a token of 8 characters, which can be guessed; want 16 or more, and random\n", name); code != exitDone || stderr != want || !strings.Contains(stdout, "is well") {
+		t.Errorf("status %d, output %q, error %q, want %q", code, stdout, stderr, want)
+	}
 	// With host-port: keep, as it is by default, hosts may have ports.
 	if code, _, stderr := command(t, "config", "check", configFile(t, "hosts: {'a:1': ['b:2']}")); code != exitDone {
 		t.Error(stderr)
@@ -261,7 +269,7 @@ func TestConfigDefault(t *testing.T) {
 
 // The example that is shipped is good.
 func TestConfigCheck_Example(t *testing.T) {
-	if code, stdout, stderr := command(t, "config", "check", "../../deploy/dynamicio.yaml"); code != exitDone || strings.Contains(stdout, ": 0") {
+	if code, stdout, stderr := command(t, "config", "check", "../../deploy/dynamicio.yaml"); code != exitDone || strings.Contains(stdout, ": 0") || stderr != "" {
 		t.Errorf("%s%s", stdout, stderr)
 	}
 }

@@ -24,6 +24,7 @@ type File struct {
 
 	ruleLines []int
 	ports     Errors
+	weak      Errors
 }
 
 // Setting is the value of a flag.
@@ -39,6 +40,10 @@ func (f *File) RuleLine(i int) int { return f.ruleLines[i] }
 // Ports are the mistakes that hosts with a port are where host-port is drop,
 // because none of them ever matches.
 func (f *File) Ports() Errors { return f.ports }
+
+// Weak are the tokens that are so short that they can be guessed: no mistakes,
+// since they may be for one evening.
+func (f *File) Weak() Errors { return f.weak }
 
 // Excluded reports whether a flag of serve is no key of the file.
 func Excluded(flag string) bool { return flag == "config" || flag == "help" }
@@ -77,7 +82,8 @@ func Decode(name string, text []byte, dir string, flags *pflag.FlagSet) (f *File
 		r.mapping("", root, f.fields(r, flags))
 	}
 	if len(r.errs) == 0 {
-		f.ports = r.ports
+		r.weak.Sort()
+		f.ports, f.weak = r.ports, r.weak
 		return f, nil
 	}
 	r.errs.Sort()

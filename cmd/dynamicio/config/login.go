@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -20,7 +22,7 @@ type loginReader struct {
 
 func (r *loginReader) fields() []field {
 	return []field{
-		{key: "tokens", sample: `["change me"]`, read: r.readTokens, help: "one of these"},
+		{key: "tokens", sample: `["change me: 16 characters or more, and random"]`, read: r.readTokens, help: "one of these"},
 		{key: "tokens-file", instead: true, read: r.tokensFile.read(r.reader), help: "the same from a file, relative to this one, with a token a line"},
 		{key: "tokens-env", instead: true, read: r.tokensEnv.read(r.reader), help: "the same from an environment variable, with commas between them"},
 		{key: "jwt", read: r.readJWT, fields: newJWTReader(r.reader).fields(), help: "a JSON Web Token; or a list of such mappings, of which one must fit, as while keys change"},
@@ -63,6 +65,7 @@ func (r *loginReader) readTokens(path string, n *yaml.Node) {
 	r.sequence(path, n, func(path string, n *yaml.Node) {
 		if token, ok := r.secretText(path, n); ok {
 			r.tokens = append(r.tokens, token)
+			r.strength(n, path, token)
 		}
 	})
 }
@@ -72,10 +75,22 @@ func (r *loginReader) splitTokens(ref reference, text, separator string) {
 	for token := range strings.SplitSeq(text, separator) {
 		if token = strings.TrimSpace(token); token != "" {
 			r.tokens = append(r.tokens, token)
+			r.strength(ref.at, ref.path, token)
 		}
 	}
 	if text != "" && len(r.tokens) == 0 {
 		r.fail(ref.at, ref.path, "has no token in it")
+	}
+}
+
+// minToken is from how many characters on a token is not called short: a random one of
+// so many letters and digits has more than 80 bits.
+const minToken = 16
+
+// strength notes a token that is short.
+func (r *loginReader) strength(n *yaml.Node, path, token string) {
+	if count := utf8.RuneCountInString(token); count < minToken {
+		r.weak = append(r.weak, r.wrong(n, path, fmt.Sprintf("has a token of %d characters, which can be guessed; want %d or more, and random", count, minToken)))
 	}
 }
 

@@ -29,6 +29,7 @@ type reader struct {
 	depth int
 	errs  Errors
 	ports Errors // see [File.Ports]
+	weak  Errors // see [File.Weak]
 	// secrets is set within what may hold secrets: what stands in the place of
 	// a mapping or a list is not shown then.
 	secrets bool
