@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 	"github.com/dynamicio/dynamicio/lease"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // ttl is the node TTL of most tests: short, since an era takes it to settle, and long
 // enough for a machine that does other things too.

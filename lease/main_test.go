@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 )
 
 // TestMain fails the run when a goroutine is left behind. With holderEnv set the
@@ -13,5 +13,5 @@ func TestMain(m *testing.M) {
 	if addr := os.Getenv(holderEnv); addr != "" {
 		os.Exit(runHolder(addr))
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }

@@ -3,9 +3,9 @@ package namespace
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 )
 
 // Every goroutine of the package has an end; a test that leaves one behind
 // fails the run.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

@@ -19,8 +19,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
-	"go.uber.org/goleak"
 
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 	"github.com/dynamicio/dynamicio/node"
 )
 
@@ -28,7 +28,7 @@ import (
 // bubble it passes at once when nothing can come any more.
 const patience = time.Minute
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // testServer is a node that listens: on a loopback port, or within a synctest
 // bubble on pipes, so that all its time is fake.

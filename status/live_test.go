@@ -17,10 +17,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // watcher is a page's stream, in memory: an http.ResponseWriter that its reader may read slowly.
 type watcher struct {

@@ -159,7 +159,7 @@ func TestBus_Panics(t *testing.T) {
 	})
 	b.onAnswer(func(context.Context, *namespace.Message, func(namespace.Answer)) { panic("handler") })
 	a.publish(&namespace.Message{Kind: namespace.KindLeave, FullName: "/x"})
-	go a.answers(broadcast("/x", "q"), 50*time.Millisecond)
+	go a.answers(broadcast("/x", "q"), patience) // ends with the test
 	b.messages(2)
 	b.forget()
 	b.expect(a, "/x")
@@ -173,7 +173,7 @@ func TestBus_DeafConnectionIsReplaced(t *testing.T) {
 	p := redistest.StartProxy(t, s.Addr)
 	client := redis.NewClient(&redis.Options{Addr: p.Addr})
 	defer client.Close()
-	b := start(t, s, "b", func(o *Options) { o.Client, o.ProbeInterval = client, 20*time.Millisecond })
+	b := start(t, s, "b", func(o *Options) { o.Client, o.ProbeInterval = client, 200*time.Millisecond })
 	b.enter("/x")
 	eventually(t, "healthy", b.Healthy)
 	p.OnReply(func(_ *redistest.ProxyConn, data []byte) bool { return !bytes.Contains(data, []byte("*")) }) // what subscribers would hear

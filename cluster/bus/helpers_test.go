@@ -11,15 +11,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/namespace/frame"
 	"github.com/dynamicio/dynamicio/namespace/packet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience is how long a test waits for what must happen. It is long, since nothing waits for it
 // but a test that fails.
@@ -209,11 +209,12 @@ func argsOf(values ...any) *namespace.Args {
 	return &p.Args
 }
 
-// start makes a bus on the server. edit may change the options.
+// start makes a bus on the server, with the probes of production: with more of them a busy machine would
+// make it deaf for a moment, and what is said in it is lost. edit may change the options.
 func start(t *testing.T, s *redistest.Server, id string, edit ...func(*Options)) *testNode {
 	t.Helper()
 	n := &testNode{t: t, id: id, changed: make(chan struct{}, 1)}
-	o := Options{Client: s.Client(), NodeID: id, ProbeInterval: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+	o := Options{Client: s.Client(), NodeID: id, Logger: slog.New(slog.DiscardHandler)}
 	for _, e := range edit {
 		e(&o)
 	}

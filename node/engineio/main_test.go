@@ -17,12 +17,12 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"go.uber.org/goleak"
 
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 	"github.com/dynamicio/dynamicio/namespace/frame"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience is how long a test waits for what must happen. What must not
 // happen is shown by order, or in a synctest bubble.
