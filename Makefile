@@ -40,7 +40,7 @@ unit:
 # What counts allocations or the memory of the process: without the race detector, which allocates and makes
 # pools drop what they hold, and alone in its process.
 memory:
-	go test -count=1 -timeout $(TIMEOUT) -run '^TestMemory_' $$(find . -name memory_test.go -not -path '*/node_modules/*' -printf '%h\n' | sort)
+	go test -count=1 -timeout $(TIMEOUT) -run '^TestMemory_' $$(find . -name memory_test.go -not -path '*/node_modules/*' -exec dirname {} ';' | sort)
 
 # -count=1: go's cache of results does not see the scripts. On its own, because its
 # processes want the machine for themselves.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -77,29 +76,6 @@ func TestAbuse_PongsCountAgainstTheQueue(t *testing.T) {
 			h.idle()
 			check(t, "counted", h.Stats().SlowClosed, 1)
 		})
-	}
-}
-
-// However small the messages are, the queue takes about what its bound says.
-func TestAbuse_TinyMessagesCountWhatTheyTake(t *testing.T) {
-	const bound = 4 << 20
-	h := listen(t, Options{MaxQueue: bound})
-	p := h.polling()
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	sent := 0
-	for p.text("42[\"echo\",1]") {
-		if sent++; sent == 15_000 {
-			break
-		}
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	_, counted := p.Queue()
-	took := int(after.HeapAlloc) - int(before.HeapAlloc)
-	if took > counted*5/4 {
-		t.Errorf("%d messages take %d bytes, and count %d", sent, took, counted)
 	}
 }
 
@@ -239,43 +215,6 @@ func TestAbuse_SessionsOfAnAddress(t *testing.T) {
 	check(t, "addresses kept", len(h.byAddr), 0)
 	check(t, "again", dial("192.0.2.1:1"), 200)
 	h.shut()
-}
-
-// What a client that stopped reading holds are frames that all share, not copies.
-func TestAbuse_BlockedWritesHoldNoCopies(t *testing.T) {
-	const clients, size, messages = 40, 1500, 2000
-	h := listen(t, Options{MaxQueue: 64 << 20})
-	var all []*peer
-	for range clients {
-		c, p := h.socket()
-		_ = c.conn.(*net.TCPConn).SetReadBuffer(4096)
-		all = append(all, p)
-	}
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	for range messages {
-		f := frame.Text(bytes.Repeat([]byte("x"), size))
-		for _, p := range all {
-			p.Send(f, frame.Flags{})
-		}
-	}
-	h.eventually("all clients are behind", func() bool {
-		for _, p := range all {
-			if _, bytes := p.Queue(); bytes == 0 {
-				return false
-			}
-		}
-		return true
-	})
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	const shared = messages * (2*size + 400) // data and wire form, once
-	each := (int(after.HeapAlloc) - int(before.HeapAlloc) - shared) / clients
-	// Its queue is 32 KiB; copies would be up to 3 MB.
-	if each > messages*size/10 {
-		t.Errorf("a client that is behind holds %d bytes", each)
-	}
 }
 
 // Who asked for it is told of every refused request; the log has one line.
