@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,6 +19,9 @@ import (
 type Config struct {
 	// Redis is a URL that [Connect] understands. Required.
 	Redis string
+	// Dialer makes the connections to Redis: through a proxy, for example, or, in tests, in
+	// memory. TLS is then its own to make. Default that of go-redis.
+	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Cluster, Node and NodeTTL are those of [Options].
 	Cluster, Node string
 	NodeTTL       time.Duration
@@ -55,7 +59,7 @@ type Cluster struct {
 // begins to try. Close it after the registry.
 func Open(c Config) (*Cluster, error) {
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	client, err := Connect(c.Redis)
+	client, err := connectBy(c.Redis, c.Dialer)
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -23,15 +25,21 @@ import (
 // system, or on Unix those in the file that the variable SSL_CERT_FILE names. Options of the client (timeouts, pool
 // size, skip_verify) are query parameters in snake case. Errors never contain the
 // password.
-func Connect(rawURL string) (redis.UniversalClient, error) {
-	c, err := connect(rawURL)
+func Connect(rawURL string) (redis.UniversalClient, error) { return connectBy(rawURL, nil) }
+
+// dialer makes the connections to Redis, as net.Dialer.DialContext does.
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// connectBy is Connect with a dialer, nil for that of the client.
+func connectBy(rawURL string, dial dialer) (redis.UniversalClient, error) {
+	c, err := connect(rawURL, dial)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: Redis URL: %w", scrub(err, rawURL))
 	}
 	return c, nil
 }
 
-func connect(rawURL string) (redis.UniversalClient, error) {
+func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
 		return nil, errors.New("it has no scheme, such as redis://")
@@ -56,6 +64,7 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
+		o.Dialer = dial
 		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewClient(o), nil
 	case "sentinel":
@@ -67,6 +76,7 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 			return nil, errors.New("a Sentinel URL needs ?master_name=")
 		}
 		o.ContextTimeoutEnabled = true // and it knows no handoff
+		o.Dialer = dial
 		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewFailoverClient(o), nil
 	case "cluster":
@@ -75,6 +85,7 @@ func connect(rawURL string) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
+		o.Dialer = dial
 		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewClusterClient(o), nil
 	}
