@@ -70,7 +70,7 @@ func Open(c Config) (*Cluster, error) {
 	cl := &Cluster{client: client, dir: dir, admit: !c.RefuseWhenAway}
 	o := bus.Options{
 		Client: client, Cluster: dir.opts.Cluster, NodeID: c.Node, Prefix: c.BusPrefix,
-		Members: cl.members, OnPublished: c.Observer.Published, Logger: c.Logger,
+		Members: cl.members, Peers: dir.nodeIDs, ReplyTimeout: max(dir.opts.Timeout, time.Second), OnPublished: c.Observer.Published, Logger: c.Logger,
 	}
 	if c.GoDialect {
 		o.Dialect = wire.StockGo
@@ -80,7 +80,7 @@ func Open(c Config) (*Cluster, error) {
 	}
 	cl.member, err = NewMember(dir, client, MemberOptions{
 		RefuseWhenAway: c.RefuseWhenAway, LeaseTTL: c.LeaseTTL,
-		Info: c.Info, Counters: c.Counters, Trend: c.Trend, Retired: c.Retired, Logger: c.Logger,
+		Info: c.Info, Counters: c.Counters, Trend: c.Trend, Retired: c.Retired, Registered: cl.bus.Follow, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, client.Close())

@@ -92,6 +92,9 @@ func (m *Member) register() (*Session, error) {
 		s.Close()
 		return nil, err
 	}
+	if m.opts.Registered != nil {
+		m.opts.Registered(s.runID)
+	}
 	m.mu.Lock()
 	m.session = s
 	m.stats.Registrations++
@@ -103,12 +106,15 @@ func (m *Member) register() (*Session, error) {
 // away notes that the session is lost. Whoever waits for a join finds out.
 func (m *Member) away() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.since = time.Now()
 	if m.session != nil {
 		m.beaten = m.since.Add(-m.session.sinceBeat())
 	}
 	m.session = nil
+	m.mu.Unlock()
+	if m.opts.Registered != nil {
+		m.opts.Registered("")
+	}
 }
 
 // heartbeat says that the node lives, and how it is; done: all that it has is asserted.

@@ -173,6 +173,9 @@ func (d *Directory) registerOver(ctx context.Context, conn *redis.Conn, info Nod
 		dir: d, conn: conn, number: uint64(res[0]), era: uint64(res[1]), newEra: res[2] == 1,
 		turn: make(chan struct{}, 1), ended: make(chan struct{}), beat: sent,
 	}
+	if d.opts.ServerID == "" {
+		s.runID = runID
+	}
 	d.saw(s.number)
 	return s, nil
 }

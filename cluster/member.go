@@ -35,6 +35,9 @@ type MemberOptions struct {
 	// Retired is told of each retirement in the cluster that is heard of; nil for
 	// nobody. It is called by the goroutine that listens, and must be quick.
 	Retired func(fullName string, epoch uint64)
+	// Registered is told, before the session is used, with which server the node has registered, by its
+	// run_id, and the empty string when the session has ended; nil for nobody. It must be quick.
+	Registered func(runID string)
 	// Counters are shown on the status page; nil for none. Called every second.
 	Counters func() map[string]int64
 	// Logger receives state changes. Default slog.Default().

@@ -81,6 +81,15 @@ func (d *Directory) overview(ctx context.Context) (Overview, error) {
 	return o, err
 }
 
+// nodeIDs lists the nodes that are registered.
+func (d *Directory) nodeIDs(ctx context.Context) ([]string, error) {
+	ids, err := d.client.ZRange(ctx, d.keys.nodes, 0, -1).Result()
+	if err != nil {
+		return nil, &Error{Op: "read", Err: err}
+	}
+	return ids, nil
+}
+
 // timeScript is TIME, asked where the cluster's keys are: in Redis Cluster the command
 // itself would go to any server.
 const timeScript = "local t = redis.call('TIME') return t[1] * 1000000 + t[2]"

@@ -20,6 +20,7 @@ type Session struct {
 	number uint64
 	era    uint64
 	newEra bool
+	runID  string // of the server, as it says; empty with Options.ServerID
 
 	// turn holds one token, which whoever uses conn has put there. It is a channel,
 	// not a lock, since network calls are made meanwhile and waiting must end with a context.

@@ -14,7 +14,7 @@ import (
 )
 
 // Bus is one node's place on the bus. Between [Bus.Start] and [Bus.Close] it runs
-// these goroutines: subscribe, publish, probe, settle, linger, and shorter ones for what was received. All methods
+// these goroutines: subscribe, publish, probe, settle, linger, keepPeers, and shorter ones for what was received. All methods
 // may be called from any goroutine.
 //
 // Enter, Leave, EnterRoom, LeaveRoom, SocketEntered and SocketLeft never block, and
@@ -23,7 +23,7 @@ import (
 type Bus struct {
 	opts  Options
 	log   *slog.Logger
-	uid   string // of this bus among servers
+	uid   string // of this bus among servers; see stamp for what follows it
 	local namespace.Local
 
 	ctx    context.Context // ends at Close
@@ -41,17 +41,21 @@ type Bus struct {
 	link      *link           // nil while there is no connection
 	told      bool            // whether SocketEntered was ever called
 	up        bool            // whether link has subscribed everything that was wanted as it began
+	server    string          // run_id of the server that the node is registered with; see Follow
 
-	confirmed atomic.Int64 // how many subs are subOn
+	confirmed atomic.Int64             // how many subs are subOn
+	peers     atomic.Pointer[[]string] // the probe channels of the other nodes that were there last
 
-	wake    chan struct{} // holds one if dirty may have something; for link.write
-	out     publisher
-	probe   prober
-	asks    asks
-	replies lane[[]byte]  // received answers
-	aside   chan struct{} // holds one for each request that is being answered aside
-	backlog atomic.Int64  // bytes in all lanes
-	stats   counters
+	wake chan struct{} // holds one if dirty may have something; for link.write
+	out  publisher
+	// connections is how many publishing ones there were; publish alone uses it.
+	connections uint32
+	probe       prober
+	asks        asks
+	replies     lane[[]byte]  // received answers
+	aside       chan struct{} // holds one for each request that is being answered aside
+	backlog     atomic.Int64  // bytes in all lanes
+	stats       counters
 }
 
 // space is what the bus knows of a namespace that the node has entered.
@@ -63,6 +67,8 @@ type space struct {
 	sockets    map[string]*sub // by id
 	left       bool
 	leftAt     time.Time
+
+	heard generations // of the broadcasts and commands in data; used by its lane alone
 
 	data lane[received]           // broadcasts and requests, in order
 	side lane[*namespace.Message] // events for servers, in order: their handlers may take long
@@ -88,14 +94,17 @@ func New(o Options) (*Bus, error) {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.out.wake = make(chan struct{}, 1)
 	b.asks.byID, b.asks.byPayload = make(map[string]*ask), make(map[string]*ask)
-	b.probe.channel = "dynamicio:{" + o.Cluster + "}:probe:" + o.NodeID
+	b.probe.channel = b.probeChannel(o.NodeID)
 	b.replies.init(b, b.answered)
 	return b, nil
 }
 
-// randomID returns 12 characters that nobody else has.
+// uidLen is the length of a uid.
+const uidLen = 12
+
+// randomID returns uidLen characters that nobody else has.
 func randomID() string {
-	var r [9]byte
+	var r [uidLen / 4 * 3]byte
 	_, _ = rand.Read(r[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(r[:])
 }
@@ -113,6 +122,7 @@ func (b *Bus) Start(l namespace.Local) {
 	b.wg.Go(b.probeLoop)
 	b.wg.Go(b.settle)
 	b.wg.Go(b.linger)
+	b.wg.Go(b.keepPeers)
 }
 
 // levelOf keeps a Redis that stays away from filling the log: the first failure

@@ -3,6 +3,7 @@ package bus
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ type conn struct {
 	r       *bufio.Reader
 	w       *bufio.Writer
 	timeout time.Duration
+	runID   string // of the server; empty if it does not say
 	scratch []byte // a channel's name
 }
 
@@ -38,20 +40,52 @@ func (b *Bus) dial(role string) (*conn, error) {
 		return nil, fmt.Errorf("bus: connect: %w", err)
 	}
 	c := &conn{nc: nc, r: bufio.NewReaderSize(nc, 64<<10), w: bufio.NewWriterSize(nc, 64<<10), timeout: b.opts.ReplyTimeout}
-	// The name is for people; a Redis user may be forbidden to set it.
 	stop := context.AfterFunc(ctx, c.close)
 	defer stop()
-	if err := c.login(ctx, o); err != nil {
+	if err := b.greet(ctx, c, o, role); err != nil {
 		c.close()
 		return nil, err
 	}
+	return c, nil
+}
+
+// greet logs in, names the connection and finds out which server it leads to.
+func (b *Bus) greet(ctx context.Context, c *conn, o *redis.Options, role string) error {
+	c.discardOnClose()
+	if err := c.login(ctx, o); err != nil {
+		return err
+	}
+	// The name is for people; a Redis user may be forbidden to set it. Any other error, such as that
+	// of a server with too many clients, is about the connection.
 	if name := "dynamicio:" + b.opts.NodeID + ":" + role; !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		if _, err := c.call("CLIENT", "SETNAME", name); err != nil && !errors.As(err, new(redisError)) {
-			c.close()
-			return nil, err
+		if _, err := c.call("CLIENT", "SETNAME", name); err != nil && !isForbidden(err) {
+			return fmt.Errorf("bus: CLIENT SETNAME: %w", err)
 		}
 	}
-	return c, nil
+	var err error
+	if c.runID, err = c.serverRunID(); err != nil {
+		return fmt.Errorf("bus: INFO server: %w", err)
+	}
+	return b.checkServer(c)
+}
+
+// isForbidden reports whether Redis knows the command and denies it to this user.
+func isForbidden(err error) bool {
+	said, ok := errors.AsType[redisError](err)
+	return ok && (strings.HasPrefix(string(said), "NOPERM") || strings.HasPrefix(string(said), "ERR unknown"))
+}
+
+// discardOnClose makes the kernel forget, when the connection is closed, what it has not delivered. A
+// connection is only closed in haste when it is broken, and what it still held would be
+// published late, behind newer messages of the next connection.
+func (c *conn) discardOnClose() {
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	if l, ok := nc.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0) // without it the receivers still drop what is late, see stale
+	}
 }
 
 // address returns the options of the server that both connections go to.
@@ -109,6 +143,31 @@ func (c *conn) call(args ...string) (int, error) {
 	c.nc.SetReadDeadline(time.Now().Add(c.timeout))
 	defer c.nc.SetReadDeadline(time.Time{})
 	return c.reply()
+}
+
+// serverRunID asks the server which process it is; empty if it does not say.
+func (c *conn) serverRunID() (string, error) {
+	c.begin()
+	c.command(2)
+	c.arg("INFO")
+	c.arg("server")
+	if err := c.flush(); err != nil {
+		return "", err
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.timeout))
+	defer c.nc.SetReadDeadline(time.Time{})
+	if err := c.bulk(); err != nil {
+		if isForbidden(err) {
+			return "", nil
+		}
+		return "", err
+	}
+	for line := range strings.Lines(string(c.scratch)) {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok {
+			return id, nil
+		}
+	}
+	return "", nil
 }
 
 // command begins a command of n parts, which follow by arg and bytes.
@@ -173,6 +232,38 @@ func (c *conn) reply() (int, error) {
 	return 0, errProtocol
 }
 
+// subscribed asks whether somebody is subscribed to each of the channels.
+func (c *conn) subscribed(channels []string) (all bool, err error) {
+	c.begin()
+	c.command(2 + len(channels))
+	c.arg("PUBSUB")
+	c.arg("NUMSUB")
+	for _, name := range channels {
+		c.arg(name)
+	}
+	if err := c.flush(); err != nil {
+		return false, err
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.timeout))
+	defer c.nc.SetReadDeadline(time.Time{})
+	n, err := c.size('*')
+	if err != nil {
+		return false, err
+	}
+	all = true
+	for range n / 2 {
+		if err := c.bulk(); err != nil {
+			return false, err
+		}
+		subscribers, err := c.reply()
+		if err != nil {
+			return false, err
+		}
+		all = all && subscribers > 0
+	}
+	return all, nil
+}
+
 // numSub reads the reply to PUBSUB NUMSUB of one channel.
 func (c *conn) numSub() (int, error) {
 	b, err := c.line()
@@ -185,7 +276,7 @@ func (c *conn) numSub() (int, error) {
 	if string(b) != "*2" {
 		return 0, errProtocol
 	}
-	if err := c.channel(); err != nil {
+	if err := c.bulk(); err != nil {
 		return 0, err
 	}
 	return c.reply()
@@ -197,7 +288,7 @@ func (c *conn) size(kind byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if b[0] == '-' && kind == '*' {
+	if b[0] == '-' {
 		return 0, redisError(b[1:])
 	}
 	if b[0] != kind {
@@ -206,16 +297,16 @@ func (c *conn) size(kind byte) (int, error) {
 	return atoi(b[1:])
 }
 
-// maxChannel bounds the name of a channel that is heard, in bytes.
-const maxChannel = 1 << 20
+// maxBulk bounds the name of a channel, and what INFO says, in bytes.
+const maxBulk = 1 << 20
 
-// channel reads a short bulk string into c.scratch.
-func (c *conn) channel() error {
+// bulk reads a short bulk string into c.scratch.
+func (c *conn) bulk() error {
 	n, err := c.size('$')
 	if err != nil {
 		return err
 	}
-	if n > maxChannel {
+	if n > maxBulk {
 		return errProtocol
 	}
 	c.scratch = c.scratch[:0]
@@ -259,7 +350,7 @@ func (c *conn) push(limit int) (p push, err error) {
 	if n != 3 {
 		return p, errProtocol
 	}
-	if err := c.channel(); err != nil { // its kind, for now
+	if err := c.bulk(); err != nil { // its kind, for now
 		return p, err
 	}
 	switch string(c.scratch) {
@@ -270,7 +361,7 @@ func (c *conn) push(limit int) (p push, err error) {
 	case "unsubscribe":
 		p.kind = pushUnsubscribed
 	}
-	if err := c.channel(); err != nil {
+	if err := c.bulk(); err != nil {
 		return p, err
 	}
 	if p.kind != pushMessage {

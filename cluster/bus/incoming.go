@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,8 +45,12 @@ func (b *Bus) broadcast(sp *space, payload []byte) error {
 		return err
 	}
 	// The channels of /a#b look like those of rooms of /a.
-	if m.UID == b.uid || m.Nsp != sp.full || !b.addresses(sp, m.Rooms) {
+	if strings.HasPrefix(m.UID, b.uid) || m.Nsp != sp.full || !b.addresses(sp, m.Rooms) {
 		b.stats.ignored.Add(1)
+		return nil
+	}
+	if sp.heard.late(m.UID) {
+		b.stats.late.Add(1)
 		return nil
 	}
 	msg, err := m.Message(sp.name, b.decodedLimit())
@@ -64,8 +69,12 @@ func (b *Bus) request(sp *space, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if q.UID == b.uid || !b.answers(sp, q) {
+	if strings.HasPrefix(q.UID, b.uid) || !b.answers(sp, q) {
 		b.stats.ignored.Add(1)
+		return nil
+	}
+	if sp.heard.late(q.UID) {
+		b.stats.late.Add(1)
 		return nil
 	}
 	if q.Type == wire.TypeAllRooms {

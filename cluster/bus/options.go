@@ -50,12 +50,19 @@ type Options struct {
 	AnswerTimeout time.Duration
 	// ProbeInterval is how often the bus sends itself a message. Default 1 s.
 	ProbeInterval time.Duration
-	// ReplyTimeout is how long Redis may take to answer before the connection counts as broken. Default 10 s.
+	// ReplyTimeout is how long Redis may take to answer a command before both connections count as
+	// broken: PUBLISH, SUBSCRIBE, and the probe that has to come back. Default 3 s.
 	ReplyTimeout time.Duration
+	// PeerWait is how long messages that were kept while Redis was unavailable wait, once it is back,
+	// for the nodes of Peers to be subscribed again. Default 5 s.
+	PeerWait time.Duration
 
 	// Members returns the ids of the nodes that have sockets in a namespace, so that Ask can
 	// name those that did not answer. Default none: they are counted only.
 	Members func(ctx context.Context, fullName string) ([]string, error)
+	// Peers returns the ids of all nodes of the cluster, which is asked every PeerWait. Default none:
+	// kept messages are published at once.
+	Peers func(ctx context.Context) ([]string, error)
 	// OnReconnect is called after the subscriber connection broke, once everything is
 	// subscribed again: messages may have been lost. It must not block.
 	OnReconnect func()
@@ -91,7 +98,7 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("bus: Options.%s is %d, must not be negative", name, v)
 		}
 	}
-	for name, v := range map[string]time.Duration{"AskTimeout": o.AskTimeout, "AnswerTimeout": o.AnswerTimeout, "ProbeInterval": o.ProbeInterval, "ReplyTimeout": o.ReplyTimeout} {
+	for name, v := range map[string]time.Duration{"AskTimeout": o.AskTimeout, "AnswerTimeout": o.AnswerTimeout, "ProbeInterval": o.ProbeInterval, "ReplyTimeout": o.ReplyTimeout, "PeerWait": o.PeerWait} {
 		if v < 0 {
 			return o, fmt.Errorf("bus: Options.%s is %v, must not be negative", name, v)
 		}
@@ -103,7 +110,8 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.AskTimeout, 5*time.Second)
 	setDefault(&o.AnswerTimeout, 30*time.Second)
 	setDefault(&o.ProbeInterval, time.Second)
-	setDefault(&o.ReplyTimeout, 10*time.Second)
+	setDefault(&o.ReplyTimeout, 3*time.Second)
+	setDefault(&o.PeerWait, 5*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -18,10 +18,6 @@ type prober struct {
 	latency   atomic.Int64 // of the last one, in nanoseconds
 }
 
-// deafAfter is how many intervals may go by between a probe that Redis took and one that was
-// heard. Then the subscriber connection is no good, whatever it looks like.
-const deafAfter = 5
-
 // probeLoop sends probes, and ends connections that are no good. It is a goroutine of the bus.
 func (b *Bus) probeLoop() {
 	tick := time.NewTicker(b.opts.ProbeInterval)
@@ -68,25 +64,31 @@ func (b *Bus) probeHeard(payload []byte) {
 	b.probe.latency.Store(now - at)
 }
 
-// watch closes a publishing connection that owes a reply for too long, and a subscriber
-// connection that does not hear what Redis has published.
+// watch closes both connections when Redis owes one of them something for too long: a reply to what was
+// published, or a probe that it took. What one of them is stuck in, the other is likely to be, and if only one moved
+// on to another server, nodes would not hear each other.
 func (b *Bus) watch() {
-	if since := b.out.waiting.Load(); since != 0 && time.Since(time.Unix(0, since)) > b.opts.ReplyTimeout {
-		if c := b.out.current.Load(); c != nil {
-			b.stats.timeouts.Add(1)
-			c.close()
-		}
-	}
+	now := time.Since(b.probe.start)
 	b.mu.Lock()
 	l := b.link
 	b.mu.Unlock()
-	if l == nil {
+	since := b.out.waiting.Load()
+	late := since != 0 && time.Since(time.Unix(0, since)) > b.opts.ReplyTimeout
+	deaf := false
+	if l != nil {
+		heard := max(b.probe.heard.Load(), int64(l.since.Sub(b.probe.start)))
+		taken := b.probe.published.Load()
+		deaf = taken > heard && now-time.Duration(heard) > b.opts.ReplyTimeout+b.opts.ProbeInterval
+	}
+	if !late && !deaf {
 		return
 	}
-	heard := max(b.probe.heard.Load(), int64(l.since.Sub(b.probe.start)))
-	if b.probe.published.Load()-heard > deafAfter*int64(b.opts.ProbeInterval) {
-		b.log.Warn("bus: subscriber connection is deaf")
-		b.stats.timeouts.Add(1)
+	b.stats.timeouts.Add(1)
+	b.log.Warn("bus: Redis does not answer; connecting again", "publish", late, "subscribe", deaf)
+	if c := b.out.current.Load(); c != nil {
+		c.close()
+	}
+	if l != nil {
 		l.c.close()
 	}
 }

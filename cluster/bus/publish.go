@@ -21,10 +21,10 @@ func (b *Bus) Publish(m *namespace.Message) error {
 	channel := ""
 	if m.Kind == namespace.KindBroadcast {
 		channel = b.publishChannel(m.FullName)
-		payload, err = wire.AppendBroadcast(nil, b.opts.Dialect, b.uid, m)
+		payload, err = wire.AppendBroadcast(nil, b.opts.Dialect, b.unstamped(), m)
 	} else {
 		channel = b.requestChannel(m.FullName)
-		payload, err = wire.AppendRequest(nil, b.opts.Dialect, b.uid, "", m)
+		payload, err = wire.AppendRequest(nil, b.opts.Dialect, b.unstamped(), "", m)
 	}
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (b *Bus) Publish(m *namespace.Message) error {
 	if err := b.checkSize(payload); err != nil {
 		return err
 	}
-	b.out.push(b, outItem{channel: channel, payload: payload})
+	b.out.push(b, outItem{channel: channel, payload: payload, stamp: b.findStamp(payload)})
 	return nil
 }
 
@@ -48,6 +48,7 @@ func (b *Bus) checkSize(payload []byte) error {
 type outItem struct {
 	channel string
 	payload []byte
+	stamp   int             // where in payload the connection's number goes; 0 or less: nowhere
 	queued  time.Duration   // when it was pushed, in the time of prober; only for OnPublished
 	numSub  bool            // ask first how many are subscribed to the channel
 	ctx     context.Context // if not nil, not published after its end
@@ -129,6 +130,27 @@ func (p *publisher) take() []outItem {
 	return items
 }
 
+// putBack puts items to the front of the queue again. They count, but none is dropped.
+func (p *publisher) putBack(items []outItem) {
+	if len(items) == 0 {
+		return
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		for i := range items {
+			items[i].finish(0, ErrClosed)
+		}
+		return
+	}
+	p.queue = append(items, p.queue...)
+	for i := range items {
+		p.bytes += items[i].cost()
+	}
+	p.mu.Unlock()
+	signal(p.wake)
+}
+
 // shut ends the queue and finishes what is in it.
 func (p *publisher) shut() {
 	p.mu.Lock()
@@ -149,6 +171,13 @@ type outLink struct {
 	ended    chan struct{}  // closed by receive on its way out
 	err      error          // why, after that
 	unhook   func() bool    // of closing c with the bus
+
+	number  uint32        // of the connection; see stamp.go
+	pending atomic.Int32  // pipelines that are not settled
+	settled chan struct{} // holds one when it has finished one
+	refused atomic.Bool   // again has something
+	failed  bool          // something was under way when the connection broke
+	again   []outItem     // what Redis refused for now; receive's, or publish's in recover, or stop's
 }
 
 // maxInflight is how many pipelines are written before the replies of the first have come.
@@ -159,7 +188,12 @@ func (b *Bus) publish() {
 	defer b.out.shut()
 	var l *outLink
 	defer func() { b.stop(l) }()
+	refusals := 0
 	for b.ctx.Err() == nil {
+		if l != nil && l.refused.Load() {
+			b.recover(l, refusals)
+			refusals++
+		}
 		items := b.out.take()
 		if len(items) == 0 {
 			var ended chan struct{}
@@ -175,10 +209,17 @@ func (b *Bus) publish() {
 			}
 			continue
 		}
-		l = b.publishLink(l)
-		if l == nil {
+		next := b.publishLink(l)
+		if next != l {
+			refusals = 0
+		}
+		if l = next; l == nil {
 			b.fail(items, ErrClosed)
 			return
+		}
+		if l.refused.Load() { // these come after what was refused
+			b.out.putBack(items)
+			continue
 		}
 		b.send(l, items)
 	}
@@ -197,8 +238,14 @@ func (b *Bus) publishLink(l *outLink) *outLink {
 	}
 	for n := 0; b.ctx.Err() == nil; n++ {
 		c, err := b.dial("publish")
+		if err == nil && b.connections > 0 {
+			if err = b.awaitPeers(c); err != nil {
+				c.close()
+			}
+		}
 		if err == nil {
-			l := &outLink{c: c, inflight: make(chan []outItem, maxInflight), ended: make(chan struct{})}
+			l := &outLink{c: c, inflight: make(chan []outItem, maxInflight), ended: make(chan struct{}), settled: make(chan struct{}, 1), number: b.connections}
+			b.connections++
 			l.unhook = context.AfterFunc(b.ctx, c.close)
 			b.out.current.Store(c)
 			go b.receive(l)
@@ -222,9 +269,15 @@ func (b *Bus) stop(l *outLink) {
 	l.c.close()
 	<-l.ended
 	b.out.waiting.Store(0)
+	unknown := l.failed || len(l.inflight) > 0
 	for len(l.inflight) > 0 { // nobody else puts in or takes out
 		b.fail(<-l.inflight, errors.Join(ErrUnsent, l.err))
 	}
+	if unknown { // and newer than what was refused, which must not follow it
+		b.fail(l.again, errors.Join(ErrUnsent, l.err))
+		return
+	}
+	b.out.putBack(l.again)
 }
 
 // send writes one pipeline. If that fails, receive finds out and finishes the items.
@@ -241,10 +294,11 @@ func (b *Bus) send(l *outLink, items []outItem) {
 		return
 	}
 	// Before the first byte, so that the reply finds it.
+	l.pending.Add(1)
 	select {
 	case l.inflight <- live:
 	case <-l.ended:
-		b.fail(live, ErrUnsent)
+		b.out.putBack(live) // not a byte of it was written
 		return
 	}
 	b.out.waiting.CompareAndSwap(0, time.Now().UnixNano())
@@ -263,6 +317,9 @@ func (b *Bus) send(l *outLink, items []outItem) {
 			c.arg("PUBSUB")
 			c.arg("NUMSUB")
 			c.arg(it.channel)
+		}
+		if it.stamp > 0 {
+			setStamp(it.payload[it.stamp:], l.number)
 		}
 		c.command(3)
 		c.arg("PUBLISH")
@@ -300,11 +357,22 @@ func (b *Bus) receiveAll(l *outLink) error {
 		default:
 			return errProtocol // nobody asked anything
 		}
+		results := make([]publishResult, 0, len(items))
 		for i := range items {
-			if err := b.receiveOne(l.c, &items[i]); err != nil {
+			r, err := b.receiveOne(l.c, &items[i])
+			if err != nil {
+				b.settlePipeline(l, items[:i], results)
+				l.failed = true
 				b.fail(items[i:], errors.Join(ErrUnsent, err))
 				return err
 			}
+			results = append(results, r)
+		}
+		b.settlePipeline(l, items, results)
+		l.pending.Add(-1)
+		signal(l.settled)
+		if l.refused.Load() {
+			signal(b.out.wake)
 		}
 		if b.opts.OnPublished != nil && items[0].channel != "" {
 			b.opts.OnPublished(time.Since(b.probe.start) - items[0].queued)
@@ -319,31 +387,22 @@ func (b *Bus) receiveAll(l *outLink) error {
 
 // receiveOne reads the replies that belong to one item. An error that Redis answers with is the
 // item's; any other ends the connection.
-func (b *Bus) receiveOne(c *conn, it *outItem) error {
-	n, failed := 0, error(nil)
+func (b *Bus) receiveOne(c *conn, it *outItem) (r publishResult, err error) {
 	if it.numSub {
-		var err error
-		if n, err = c.numSub(); err != nil {
+		if r.subscribers, err = c.numSub(); err != nil {
 			if !errors.As(err, new(redisError)) {
-				return err
+				return r, err
 			}
-			failed = err
+			r.err = err
 		}
 	}
 	if _, err := c.reply(); err != nil {
 		if !errors.As(err, new(redisError)) {
-			return err
+			return r, err
 		}
-		failed = err
+		r.err = err
 	}
-	if failed != nil {
-		if b.stats.publishErrors.Add(1)%logEvery == 1 {
-			b.log.Error("bus: Redis refuses to publish", "error", failed)
-		}
-		failed = errors.Join(ErrUnsent, failed)
-	}
-	it.finish(n, failed)
-	return nil
+	return r, nil
 }
 
 // logEvery thins out messages about what happens to every message.

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -55,6 +56,7 @@ type link struct {
 	acked    chan struct{} // holds one when inflight has become 0
 	ended    chan struct{} // closed when the connection is over
 	since    time.Time
+	wasUp    bool // Bus.up was true of it
 }
 
 // retain wants a channel once more. b.mu must be held.
@@ -155,18 +157,18 @@ const (
 	lastRetry  = time.Second
 )
 
+// jittered is the wait before attempt n, counted from 0.
+func jittered(n int) time.Duration {
+	d := min(firstRetry<<min(n, 10), lastRetry)
+	return d/2 + rand.N(d)
+}
+
 // retryWait sleeps before attempt n, counted from 0, unless the bus is closed.
 func (b *Bus) retryWait(n int) {
 	if c, ok := b.opts.Client.(*redis.ClusterClient); ok {
 		c.ReloadState(b.ctx) // the slot may have another master by now
 	}
-	d := min(firstRetry<<min(n, 10), lastRetry)
-	t := time.NewTimer(d/2 + rand.N(d))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-b.ctx.Done():
-	}
+	b.pause(n)
 }
 
 // subscribe keeps a subscriber connection. It is a goroutine of the bus.
@@ -205,7 +207,7 @@ func (b *Bus) serve(c *conn, again bool) (lasted bool, err error) {
 	if writeErr := <-wrote; writeErr != nil {
 		err = writeErr // it came first: reading failed because of it
 	}
-	return b.end(), err
+	return b.end(l), err
 }
 
 // begin makes everything wanted dirty.
@@ -214,6 +216,12 @@ func (b *Bus) begin(l *link) {
 	defer b.mu.Unlock()
 	b.link = l
 	for _, s := range b.subs {
+		if s.kind != chanProbe {
+			b.touch(s)
+		}
+	}
+	// Last, so that whoever sees it subscribed knows that all is; see awaitPeers.
+	if s := b.subs[b.probe.channel]; s != nil {
 		b.touch(s)
 	}
 	l.initial = len(b.dirty)
@@ -221,10 +229,17 @@ func (b *Bus) begin(l *link) {
 }
 
 // end forgets the connection.
-func (b *Bus) end() (wasUp bool) {
+func (b *Bus) end(l *link) (wasUp bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wasUp = b.up
+	if b.link == l {
+		b.forgetLocked()
+	}
+	return l.wasUp
+}
+
+// forgetLocked is the end of what the present connection has subscribed. b.mu must be held.
+func (b *Bus) forgetLocked() {
 	b.link, b.up, b.dirty = nil, false, nil
 	b.confirmed.Store(0)
 	for _, s := range b.subs {
@@ -234,7 +249,6 @@ func (b *Bus) end() (wasUp bool) {
 			delete(b.subs, s.channel)
 		}
 	}
-	return wasUp
 }
 
 // maxBatch is how many channels one command names. Redis does nothing else meanwhile.
@@ -253,7 +267,6 @@ func (b *Bus) write(l *link, again bool) error {
 				}
 			}
 		}
-		wait := b.wake
 		if len(on)+len(off) > 0 {
 			l.c.begin()
 			l.c.channels("SUBSCRIBE", on)
@@ -263,13 +276,33 @@ func (b *Bus) write(l *link, again bool) error {
 				return err
 			}
 			b.stats.subscribeCommands.Add(1)
-			wait = l.acked
+			if err := b.awaitConfirmed(l); err != nil {
+				return err
+			}
+			continue
 		}
 		select {
-		case <-wait:
+		case <-b.wake:
 		case <-l.ended:
 			return nil
 		}
+	}
+}
+
+// awaitConfirmed waits for the confirmations of one batch. A connection can go on bringing messages and take
+// no command; that must not look like one that is subscribed in a moment.
+func (b *Bus) awaitConfirmed(l *link) error {
+	timer := time.NewTimer(b.opts.ReplyTimeout)
+	defer timer.Stop()
+	select {
+	case <-l.acked:
+		return nil
+	case <-l.ended:
+		return nil
+	case <-timer.C:
+		b.stats.timeouts.Add(1)
+		l.c.close()
+		return errors.New("bus: SUBSCRIBE was not confirmed in time")
 	}
 }
 
@@ -289,6 +322,9 @@ func (c *conn) channels(command string, names []string) {
 func (b *Bus) nextBatch(l *link) (on, off []string, ready bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.link != l {
+		return nil, nil, false
+	}
 	begun := l.initial == 0 // and confirmed
 	n := 0
 	for ; n < len(b.dirty) && len(on)+len(off) < maxBatch; n++ {
@@ -314,7 +350,7 @@ func (b *Bus) nextBatch(l *link) (on, off []string, ready bool) {
 	l.initial = max(l.initial-n, 0)
 	l.inflight = len(on) + len(off)
 	if !b.up && (begun || l.initial == 0 && l.inflight == 0) {
-		b.up, ready = true, true
+		b.up, l.wasUp, ready = true, true, true
 	}
 	return on, off, ready
 }
@@ -324,7 +360,7 @@ func (b *Bus) confirm(l *link, channel []byte, on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.subs[string(channel)]
-	if s == nil || l.inflight == 0 {
+	if s == nil || l.inflight == 0 || b.link != l {
 		return // nobody asked; Redis does not do that
 	}
 	if on {

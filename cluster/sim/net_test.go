@@ -382,6 +382,12 @@ func (h *host) dial(ctx context.Context, w *world) (net.Conn, error) {
 		}
 	}
 	s.mini.Server().ServeConn(server)
+	h.mu.Lock()
+	gone := h.gone
+	h.mu.Unlock()
+	if gone {
+		c.cut(false) // killed while it dialled
+	}
 	return node, nil
 }
 

@@ -73,7 +73,7 @@ var clientSteps = []weighted{
 var faults = []weighted{
 	{"cut", 3}, {"cut-late", 3}, {"cut-one", 3}, {"stall-up", 3}, {"stall-down", 3}, {"stall-node", 3}, {"slow", 2},
 	{"stall-redis", 2}, {"flush", 2}, {"script-flush", 1}, {"restart-empty", 2}, {"save", 3}, {"restart-old", 2},
-	{"failover", 3}, {"promote", 0}, {"kill-pubsub", 2}, {"kill", 3}, {"stop", 3}, {"start", 6},
+	{"failover", 3}, {"promote", 2}, {"kill-pubsub", 2}, {"kill", 3}, {"stop", 3}, {"start", 6},
 }
 
 type weighted struct {

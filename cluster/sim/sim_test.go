@@ -147,6 +147,8 @@ func (w *world) calmDown() {
 		}
 	}
 	w.end()
+	time.Sleep(time.Second) // what the nodes have closed arrives
+	synctest.Wait()
 	if keys := w.server().left(); len(keys) > 0 {
 		w.broken("keys left in Redis: %v", keys)
 	}
