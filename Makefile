@@ -1,7 +1,8 @@
 # make test      everything that CI checks; first it says what is missing (gcc, redis-server, Node.js, haproxy and
 #                others, and npm packages) and installs it
 # make check     the quick part of it: format, vet, staticcheck
-# make unit      the race tests of all packages; make memory and make e2e are the other two parts
+# make unit      the race tests of all packages; make memory, make sim and make e2e are the other parts
+# make sim       simulated clusters, broken by SEEDS seeds (0: those of every day); SIM has more flags, see cluster/sim
 # make bench     the benchmarks
 # make fuzz      each fuzz target for FUZZTIME (10s)
 # make demo      three nodes on an embedded Redis
@@ -21,9 +22,9 @@ NODE_MAJOR := $(shell sed -n 's/.*"node": ">=\([0-9]*\)".*/\1/p' e2e/package.jso
 MODULES := e2e/node_modules/.installed
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: test check unit memory e2e deps tools bench fuzz demo client-bundle clean
+.PHONY: test check unit memory sim e2e deps tools bench fuzz demo client-bundle clean
 
-test: deps check unit memory e2e
+test: deps check unit memory sim e2e
 
 check:
 	@unformatted=$$(gofmt -l .); \
@@ -41,6 +42,12 @@ unit:
 # pools drop what they hold, and alone in its process.
 memory:
 	go test -count=1 -timeout $(TIMEOUT) -run '^TestMemory_' $$(find . -name memory_test.go -not -path '*/node_modules/*' -exec dirname {} ';' | sort)
+
+# Without the race detector, which ran over a few seeds in unit, a seed takes about a second.
+SEEDS ?= 0
+SIM ?=
+sim:
+	go test -count=1 -timeout 24h ./cluster/sim -run Seeds -sim.seeds $(SEEDS) $(SIM)
 
 # -count=1: go's cache of results does not see the scripts. On its own, because its
 # processes want the machine for themselves.

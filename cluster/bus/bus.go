@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -125,10 +126,19 @@ func (b *Bus) Start(l namespace.Local) {
 	b.wg.Go(b.keepPeers)
 }
 
-// levelOf keeps a Redis that stays away from filling the log: the first failure
-// in a row is a warning.
-func levelOf(failures int) slog.Level {
-	if failures == 0 {
+// failures are attempts to connect that failed in a row. They keep a Redis that stays away from filling the
+// log: the first is a warning, and once more the first that says Redis's own reason.
+type failures struct {
+	n     int
+	named bool
+}
+
+// add counts a failure and returns the level to log it at.
+func (f *failures) add(err error) slog.Level {
+	f.n++
+	says := errors.As(err, new(redisError))
+	if f.n == 1 || says && !f.named {
+		f.named = says
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug

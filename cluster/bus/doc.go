@@ -33,13 +33,20 @@
 // In a Redis Cluster both go to the master of one slot; its messages pass all servers of the
 // cluster, and the order is that of the one connection.
 //
+// Both lead to the server that the node is registered with, which [Bus.Follow] says: after a failover the old
+// server may go on answering, and who stayed there would hear nothing of the others. What Redis owes a
+// reply, a confirmation or the probe for longer than Options.ReplyTimeout is broken, and then both connections
+// are made anew.
+//
 // # What is promised
 //
 // Messages from one node to one namespace are delivered in the order of Publish, each
-// at most once. A message published after a wait function of [Bus.Enter] has returned is
+// at most once: what a connection that was given up brings late is dropped, by the connection's
+// number behind the sender's uid. A message published after a wait function of [Bus.Enter] has returned is
 // delivered while both connections of both nodes stand. Namespaces do not wait for each other. What is under
 // way when a connection breaks may be lost: nothing is published again unless it certainly
-// was not. While Redis is away, messages are kept, up to a bound, and published when it is back.
+// was not, which an answer such as BUSY or LOADING says. While Redis is unavailable, messages are kept, up to a bound,
+// and published when it is back and the other nodes are subscribed again (Options.PeerWait at most).
 //
 // Everything dropped is counted, by reason, in [Stats].
 package bus

@@ -236,7 +236,7 @@ func (b *Bus) publishLink(l *outLink) *outLink {
 			return l
 		}
 	}
-	for n := 0; b.ctx.Err() == nil; n++ {
+	for failed := (failures{}); b.ctx.Err() == nil; {
 		c, err := b.dial("publish")
 		if err == nil && b.connections > 0 {
 			if err = b.awaitPeers(c); err != nil {
@@ -252,9 +252,9 @@ func (b *Bus) publishLink(l *outLink) *outLink {
 			return l
 		}
 		if b.ctx.Err() == nil {
-			b.log.Log(b.ctx, levelOf(n), "bus: cannot publish", "attempt", n+1, "error", err)
+			b.log.Log(b.ctx, failed.add(err), "bus: cannot publish", "attempt", failed.n, "error", err)
 			b.stats.publishErrors.Add(1)
-			b.retryWait(n)
+			b.retryWait(failed.n - 1)
 		}
 	}
 	return nil

@@ -174,22 +174,21 @@ func (b *Bus) retryWait(n int) {
 // subscribe keeps a subscriber connection. It is a goroutine of the bus.
 func (b *Bus) subscribe() {
 	again := false // whether there was a connection before
-	for n := 0; b.ctx.Err() == nil; {
+	for failed := (failures{}); b.ctx.Err() == nil; {
 		c, err := b.dial("subscribe")
 		if err == nil {
 			var lasted bool
 			lasted, err = b.serve(c, again)
 			if lasted {
-				again, n = true, 0
+				again, failed = true, failures{}
 			}
 		}
 		if b.ctx.Err() != nil {
 			return
 		}
-		b.log.Log(b.ctx, levelOf(n), "bus: not subscribed", "attempt", n+1, "error", err)
+		b.log.Log(b.ctx, failed.add(err), "bus: not subscribed", "attempt", failed.n, "error", err)
 		b.stats.subscribeErrors.Add(1)
-		b.retryWait(n)
-		n++
+		b.retryWait(failed.n - 1)
 	}
 }
 

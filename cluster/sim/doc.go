@@ -13,11 +13,11 @@
 // started. An oracle watches every callback and every message, and looks at all nodes
 // twice a second; its rules are in oracle_test.go.
 //
-//	go test ./cluster/sim                              the seeds of every day
-//	go test ./cluster/sim -run Seeds -sim.seeds 2000   as many as you like
+//	make sim                                           the seeds of every day, as make test runs them
+//	make sim SEEDS=2000 SIM="-sim.length 5m"           more, and longer
 //	go test ./cluster/sim -run Seeds -sim.seed 4711    one seed, with its trace
+//	    -sim.minimise                                  and the shortest schedule that fails, which takes minutes
 //
-// A seed that fails prints its trace and the shortest schedule that still fails.
 // A seed fixes the schedule, not the order in which goroutines run: a failure that needs a
 // certain order may take several runs of the same seed to show again.
 package sim
