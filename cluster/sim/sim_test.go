@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9/logging"
-	"go.uber.org/goleak"
+
+	"github.com/dynamicio/dynamicio/internal/leaktest"
 )
 
 // everyday is how many seeds run where nobody says how many.
@@ -27,7 +28,7 @@ var (
 
 func TestMain(m *testing.M) {
 	logging.Disable() // go-redis writes to standard error
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 func TestSeeds(t *testing.T) {
