@@ -113,16 +113,105 @@ func TestConfig_Reload(t *testing.T) {
 	}
 }
 
-// Without a file there is nothing to reload, and a hangup ends the process.
-func TestConfig_HangupWithoutAFile(t *testing.T) {
-	// A process that nohup started has the signal ignored, and so would the node.
+// receivesHangups lets the processes of a test have SIGHUP: one that nohup
+// started has it ignored, and so would they.
+func receivesHangups(t *testing.T) {
+	t.Helper()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+	t.Cleanup(func() { signal.Stop(hangup) })
+}
+
+// Without a file there is nothing to reload, and a hangup ends nothing.
+func TestConfig_HangupWithoutAFile(t *testing.T) {
+	receivesHangups(t)
 	s := startServer(t)
+	c, err := dialSocket(s.addr, "/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.signal(syscall.SIGHUP)
-	if code := s.wait(); code != -1 {
-		t.Errorf("status %d, want the end by the signal", code)
+	s.log.await(t, "SIGHUP ignored", 1)
+	if answer, err := c.ask("echo", 1); err != nil || len(answer) != 1 {
+		t.Errorf("the client is answered %s, %v", answer, err)
+	}
+	c.leave()
+	s.signal(syscall.SIGTERM)
+	if code := s.wait(); code != 0 {
+		t.Errorf("status %d after SIGTERM", code)
+	}
+}
+
+// What runs in a terminal ends in good order when that is closed.
+func TestHangup_EndsDemoAndWatchInOrder(t *testing.T) {
+	receivesHangups(t)
+	s := startProgram(t, dynamicio, "demo", "--nodes", "2", "--log-level", "info")
+	bin, err := dynamicio()
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := exec.Command(bin, "status", "--watch", "--url", s.url())
+	out, err := watch.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil { // the first drawing
+		t.Fatal(err)
+	}
+	if err := watch.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, out)
+	if err := watch.Wait(); err != nil {
+		t.Errorf("status --watch: %v", err)
+	}
+	s.signal(syscall.SIGHUP)
+	if code := s.wait(); code != 0 {
+		t.Errorf("demo: status %d", code)
+	}
+	if n := strings.Count(s.log.String(), "msg=stopped"); n != 2 {
+		t.Errorf("%d nodes have stopped in order, want 2", n)
+	}
+}
+
+// A file that was emptied, or cut off behind a rule's pattern, opens nothing: it
+// is an error in the log and in the metrics.
+func TestConfig_ReloadNeverOpensSilently(t *testing.T) {
+	const file = "namespaces:\n  - match: /chat\n    connect: {tokens: [a long secret token]}\n"
+	name := filepath.Join(configDir(t, map[string]string{"f.yaml": file}), "f.yaml")
+	s := startServer(t, "--config", name)
+	for i, text := range []string{"", "namespaces:\n  - match: /chat\n", "retirement: 9s\n", "namespaces: []\n", "namespaces:\n  - match: '*'"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.signal(syscall.SIGHUP)
+		s.log.await(t, "configuration not reloaded", i+1)
+		for _, nsp := range []string{"/chat", "/other"} {
+			if c, err := dialSocket(s.addr, nsp, nil); err == nil {
+				c.leave()
+				t.Errorf("with %q %s lets clients in that present nothing", text, nsp)
+			}
+		}
+	}
+	resp, err := http.Get(s.url() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for metric, want := range map[string]string{
+		`dynamicio_config_reloads_total{result="failure"}`: "5", "dynamicio_config_last_reload_successful": "0",
+		`dynamicio_rule_refusals_total{reason="token_missing"}`: "5", `dynamicio_rule_refusals_total{reason="namespace"}`: "5",
+	} {
+		if !strings.Contains(string(body), "\n"+metric+" "+want+"\n") {
+			t.Errorf("%s is not %s", metric, want)
+		}
 	}
 }
 

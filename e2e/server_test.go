@@ -211,6 +211,16 @@ func (l *logBuffer) String() string {
 	return l.text.String()
 }
 
+// await waits until the log says something for the nth time.
+func (l *logBuffer) await(t *testing.T, text string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); strings.Count(l.String(), text) < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the log does not say %q %d times:\n%s", text, n, l)
+		}
+	}
+}
+
 // tail returns the last n lines.
 func (l *logBuffer) tail(n int) string {
 	lines := strings.SplitAfter(l.String(), "\n")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node/engineio"
 )
@@ -93,6 +95,9 @@ type Options struct {
 	// DisableMetrics stops serving /metrics; [Server.MetricsHandler] and
 	// [Server.Collector] are there all the same.
 	DisableMetrics bool
+	// Collectors are further metrics that /metrics shows, those of the program
+	// that the node is part of. Default none.
+	Collectors []prometheus.Collector
 
 	// PingInterval is the time between heartbeats. Default 25 seconds.
 	PingInterval time.Duration

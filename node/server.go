@@ -72,6 +72,10 @@ func New(opts Options) (*Server, error) {
 	if s.main, err = s.registry.Of("/", ""); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
+	s.collector = metrics.Collector(s.snapshot, s.recorder)
+	if s.metrics, err = metrics.Handler(s.collector, opts.Logger, opts.Collectors...); err != nil {
+		return nil, errors.Join(fmt.Errorf("node: Options.Collectors: %w", err), s.closeRest(context.Background()))
+	}
 	s.engine, err = engineio.New(engineio.Options{
 		Path:                  opts.Path,
 		PingInterval:          opts.PingInterval,
@@ -96,8 +100,6 @@ func New(opts Options) (*Server, error) {
 	}
 	s.counts.engine.Store(s.engine)
 	s.counts.sampler.Start()
-	s.collector = metrics.Collector(s.snapshot, s.recorder)
-	s.metrics = metrics.Handler(s.collector, opts.Logger)
 	s.mux = s.routes()
 	return s, nil
 }

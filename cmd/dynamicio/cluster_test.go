@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -73,7 +74,7 @@ func serveNode(t *testing.T) (url, redisURL string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules.Open(srv.Registry())
+	rules.NewOpen(slog.Default()).Setup(srv.Registry())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

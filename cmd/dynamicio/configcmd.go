@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dynamicio/dynamicio/cmd/dynamicio/config"
+	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 )
 
 func configCommand() *cobra.Command {
@@ -24,8 +25,9 @@ clients may do in which namespaces, and "hosts", the aliases of virtual hosts.
 "dynamicio config default" explains them all.
 
 Flags beat the environment, the environment beats the file. SIGHUP makes a
-running node read the rules, the aliases and the retirement time anew; other
-changes need a restart, and are logged. A file with an error changes nothing.`,
+running node reload the rules, the aliases and the retirement time; other
+changes need a restart, and are logged. A file with an error changes nothing, nor
+does one in which a rule has lost a restriction and does not say that it is meant.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("config needs check, default or show")
@@ -43,8 +45,9 @@ func configCheckCommand() *cobra.Command {
 wrong with it, one error a line; of values that do not fit together, once each is
 good by itself. Exit 0 if nothing is wrong, else 2; warnings, as of a token that
 is short, change nothing in that. The files and environment variables that it
-names for secrets must be there.`,
-		Example: `  dynamicio config check dynamicio.yaml && pkill -HUP dynamicio`,
+names for secrets must be there. Of a valid file it says which namespaces are
+open, so that clients need not present anything.`,
+		Example: `  dynamicio config check dynamicio.yaml && systemctl reload dynamicio`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
 				return usagef(`config check needs the name of a file, or "-" for standard input`)
@@ -67,6 +70,9 @@ names for secrets must be there.`,
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", weak)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is well: %s\n", s.file.Name, s.contents())
+			for _, line := range s.openings() {
+				fmt.Fprintln(cmd.OutOrStdout(), line)
+			}
 			return nil
 		},
 	}
@@ -76,6 +82,24 @@ names for secrets must be there.`,
 func (s *settings) contents() string {
 	return fmt.Sprintf("settings: %d, rules for namespaces: %d, aliases of hosts: %d",
 		len(s.file.Settings), len(s.file.Rules.Rules), s.file.Rules.Hosts.Len())
+}
+
+// openings says where clients need not present anything.
+func (s *settings) openings() (lines []string) {
+	if len(s.file.Rules.Rules) == 0 {
+		return []string{"open: every namespace, for everybody and everything, since there are no rules"}
+	}
+	for i, r := range s.file.Rules.Rules {
+		if !r.Anybody() {
+			continue
+		}
+		where := ""
+		if !r.AnyHost {
+			where = fmt.Sprintf(" on the host %q", strings.TrimPrefix(r.Host.String(), rules.MainHost.String()))
+		}
+		lines = append(lines, fmt.Sprintf("open: %s%s, by namespaces[%d] in line %d: nothing is asked of who connects", r.Match, where, i, s.file.RuleLine(i)))
+	}
+	return lines
 }
 
 // listError is a mistake in usage of several lines, printed as they are.

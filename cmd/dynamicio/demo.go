@@ -49,7 +49,9 @@ hears; when both have left, the namespace is retired everywhere.`,
 			if err != nil {
 				return err
 			}
-			return demo(cmd.Context(), cmd.OutOrStdout(), log, listen, nodes, retirement)
+			ctx, stop := untilHangup(cmd.Context())
+			defer stop()
+			return demo(ctx, cmd.OutOrStdout(), log, listen, nodes, retirement)
 		},
 	}
 	flags := cmd.Flags()
@@ -99,7 +101,7 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 			work.Wait()
 			return err
 		}
-		rules.Open(srv.Registry())
+		rules.NewOpen(log).Setup(srv.Registry())
 		srv.Handle(playgroundRoot, page)
 		work.Go(func() {
 			errs[i] = srv.Serve(ctx, l)

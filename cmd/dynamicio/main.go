@@ -32,6 +32,12 @@ func main() {
 	os.Exit(code)
 }
 
+// untilHangup ends a context when the terminal is closed, so that what runs in
+// it ends as it does with Ctrl-C.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
+}
+
 // usageError is the caller's mistake: a wrong flag or value.
 type usageError struct{ err error }
 

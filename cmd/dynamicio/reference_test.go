@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,9 @@ func TestReference_Flags(t *testing.T) {
 func TestReference_Metrics(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("\n| metric | type | labels | |\n| --- | --- | --- | --- |\n")
-	for _, m := range metrics.Describe() {
+	all := append(metrics.Describe(), programMetrics...)
+	slices.SortFunc(all, func(a, b metrics.Desc) int { return strings.Compare(a.Name, b.Name) })
+	for _, m := range all {
 		labels := make([]string, len(m.Labels))
 		for i, label := range m.Labels {
 			labels[i] = "`" + label + "`"

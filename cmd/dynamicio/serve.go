@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -30,9 +34,13 @@ acknowledgement if the client wants one:
   to ROOM EVENT [ARG...]     sends it to every other socket in the room
   echo [ARG...]              sends the arguments back
 
-A configuration file can say which namespaces there are, what clients may do in
-them and what they must present; SIGHUP reads its rules and aliases anew. Without
-one, SIGHUP ends the process at once, as closing a terminal should.`,
+Every other event is answered with an error. For events of your own, write a
+program with the packages node and namespace.
+
+Without a configuration file every namespace is open to everybody: anybody may
+send to anybody. The file says which namespaces there are, what clients may do
+in them and what they must present. SIGHUP reloads its rules and aliases; a node
+without a file ignores it, or drains and exits if its terminal was closed.`,
 		Example: `  dynamicio serve --listen 127.0.0.1:8080 --public-status
   dynamicio serve --host myhost.com --retirement 30s --cors-origin https://myhost.com
   dynamicio serve --config dynamicio.yaml`,
@@ -55,12 +63,22 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	if o.Logger, err = newLogger(logs, s.logFormat, s.logLevel); err != nil {
 		return err
 	}
-	var guard *rules.Guard
+	hangup := make(chan os.Signal, 1) // one that waits stands for all that came meanwhile
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	r := &reloader{given: given, running: s, log: o.Logger}
+	guard := rules.NewOpen(o.Logger)
 	if s.file != nil {
 		warnOfWeak(o.Logger, s.file)
-		guard = rules.NewGuard(s.rules())
+		guard = rules.NewGuard(s.rules(), o.Logger)
 		o.MapHost = guard.Host
+		r.guard, r.inForce, r.reloads = guard, s.file, newReloadCounts()
+	} else if onTerminal(os.Stderr) {
+		r.stop = stop
 	}
+	o.Collectors = append(o.Collectors, newProgramCollector(guard, r.reloads))
 	srv, err := node.New(o)
 	if err != nil { // what is left to go wrong is a wrong option
 		return usageOf(config.Errors{s.explain(err)})
@@ -72,13 +90,9 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 		}
 		srv.Handle(playgroundRoot, page)
 	}
-	if guard == nil {
-		rules.Open(srv.Registry())
-	} else {
-		guard.Setup(srv.Registry())
-		r := &reloader{given: given, running: s, ruled: len(s.file.Rules.Rules) > 0, guard: guard, log: o.Logger}
-		defer r.start()()
-	}
+	guard.Setup(srv.Registry())
+	defer r.start(hangup)()
+	s.warnIfOpen(o.Logger)
 	if s.adminListen != "" {
 		stop, err := serveAdmin(s.adminListen, srv, o.Logger)
 		if err != nil {
@@ -91,4 +105,26 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 		return fmt.Errorf("--listen %s: %w", s.listen, err)
 	}
 	return nil
+}
+
+// warnIfOpen tells who has not read the documentation what the defaults mean.
+func (s *settings) warnIfOpen(log *slog.Logger) {
+	const todo = `write rules into the file given with --config; "dynamicio config default" explains them`
+	switch {
+	case s.file == nil:
+		log.Warn("every namespace is open: anybody may connect and send to anybody", "todo", todo)
+	case len(s.file.Rules.Rules) == 0:
+		log.Warn("every namespace is open, the configuration has no rules: anybody may connect and send to anybody", "file", s.file.Name, "todo", todo)
+	}
+}
+
+// onTerminal reports whether a file is a terminal, from which a hangup comes
+// when it is closed.
+func onTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }

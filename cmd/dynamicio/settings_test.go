@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,9 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
-	"github.com/dynamicio/dynamicio/namespace"
 )
 
 // configFile writes a configuration file and returns its name.
@@ -135,7 +131,9 @@ func TestServe_WrongConfiguration(t *testing.T) {
 func TestConfigCheck(t *testing.T) {
 	name := configFile(t, "listen: \":0\"\nnamespaces: [{match: /x}]\nhosts: {a: [b, c]}\n")
 	code, stdout, _ := command(t, "config", "check", name)
-	if want := name + " is well: settings: 1, rules for namespaces: 1, aliases of hosts: 2\n"; code != exitDone || stdout != want {
+	want := name + " is well: settings: 1, rules for namespaces: 1, aliases of hosts: 2\n" +
+		"open: /x, by namespaces[0] in line 2: nothing is asked of who connects\n"
+	if code != exitDone || stdout != want {
 		t.Errorf("status %d, output %q, want %q", code, stdout, want)
 	}
 	for text, want := range map[string]string{
@@ -271,70 +269,6 @@ func TestConfigDefault(t *testing.T) {
 func TestConfigCheck_Example(t *testing.T) {
 	if code, stdout, stderr := command(t, "config", "check", "../../deploy/dynamicio.yaml"); code != exitDone || strings.Contains(stdout, ": 0") || stderr != "" {
 		t.Errorf("%s%s", stdout, stderr)
-	}
-}
-
-// A reload changes the rules and the aliases, says what it cannot change, and
-// changes nothing if anything is wrong.
-func TestReloader(t *testing.T) {
-	name := configFile(t, "listen: \":1\"\nretirement: 5s\nhosts: {a.example: b.example}\n")
-	t.Setenv("DYNAMICIO_PATH", "/env")
-	flags := given(t, "--config", name, "--log-level", "debug")
-	s, err := loadSettings(flags)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reg, err := namespace.New(namespace.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reg.Close(t.Context())
-	guard := rules.NewGuard(s.rules())
-	guard.Setup(reg)
-	var log bytes.Buffer
-	r := &reloader{given: flags, running: s, guard: guard, log: slog.New(slog.NewTextHandler(&log, nil))}
-	reload := func(text string) string {
-		t.Helper()
-		writeFile(t, name, text)
-		log.Reset()
-		r.reload()
-		return log.String()
-	}
-
-	said := reload("listen: \":2\"\npath: /file\nlog-level: error\nhosts: {a.example: c.example}\nnamespaces: [{match: /x}]\n")
-	if got := guard.Host("c.example"); got != "a.example" {
-		t.Errorf("c.example is %s", got)
-	}
-	if got := reg.Lookup("/").Retirement(); got != namespace.Never {
-		t.Errorf("the permanent namespace is retired after %v", got)
-	}
-	if got := guard.Host("b.example"); got != "b.example" {
-		t.Errorf("b.example is still %s", got)
-	}
-	if !strings.Contains(said, `keys=[listen]`) || !strings.Contains(said, "rules=1 aliases=1") || strings.Contains(said, "log-level") {
-		t.Errorf("the log says %s", said)
-	}
-	for _, bad := range []string{"hosts: {a.example: d.example}\nlisten: 5", "hosts: {a.example: d.example}\nwhat: 1", "\t", "namespaces: [{match: '*'}, {match: /x}]"} {
-		said := reload(bad)
-		if guard.Host("c.example") != "a.example" || guard.Host("d.example") != "d.example" {
-			t.Errorf("%q has changed something", bad)
-		}
-		if !strings.Contains(said, "level=ERROR") || !strings.Contains(said, "f.yaml:") || strings.Contains(said, "level=INFO") {
-			t.Errorf("%q: the log says %s", bad, said)
-		}
-	}
-	if said := reload(""); !strings.Contains(said, "level=WARN") || !strings.Contains(said, "every namespace is open") {
-		t.Errorf("without rules the log says %s", said)
-	}
-	if said := reload("hosts: {a.example: c.example}"); strings.Contains(said, "every namespace is open") {
-		t.Errorf("nothing changes, and the log says %s", said)
-	}
-	if err := os.Remove(name); err != nil {
-		t.Fatal(err)
-	}
-	log.Reset()
-	if r.reload(); guard.Host("c.example") != "a.example" || !strings.Contains(log.String(), "level=ERROR") {
-		t.Errorf("without a file: %s", log.String())
 	}
 }
 

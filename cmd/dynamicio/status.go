@@ -54,7 +54,13 @@ as it should be, the nodes, and the namespaces, by full name.`,
 			if u, err := url.Parse(f.url); err != nil || u.Host == "" {
 				return usagef("--url is %q, want http://host:port", f.url)
 			}
-			return showStatus(cmd.Context(), f, cmd.OutOrStdout())
+			ctx := cmd.Context()
+			if f.watch {
+				var stop func()
+				ctx, stop = untilHangup(ctx)
+				defer stop()
+			}
+			return showStatus(ctx, f, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()

@@ -18,16 +18,21 @@ const (
 	scrapeTimeout = 10 * time.Second
 )
 
-// Handler serves what c collects, and the metrics of the Go runtime and of the
-// process, in a registry of its own. An error of one metric takes only that one away,
-// and is logged.
-func Handler(c prometheus.Collector, log *slog.Logger) http.Handler {
+// Handler serves what c and the others collect, and the metrics of the Go runtime and
+// of the process, in a registry of its own. An error of one metric takes only that one
+// away, and is logged. Others that clash with those of the node are an error.
+func Handler(c prometheus.Collector, log *slog.Logger, others ...prometheus.Collector) (http.Handler, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, other := range others {
+		if err := reg.Register(other); err != nil {
+			return nil, err
+		}
+	}
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 		Timeout:             scrapeTimeout,
-	})
+	}), nil
 }

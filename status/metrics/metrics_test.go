@@ -195,7 +195,7 @@ func TestHandler_OneErrorCostsOneMetric(t *testing.T) {
 			c, _ := collectorOf(snapshot)
 			var log bytes.Buffer
 			w := httptest.NewRecorder()
-			Handler(c, slog.New(slog.NewTextHandler(&log, nil))).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			handlerOf(t, c, slog.New(slog.NewTextHandler(&log, nil))).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "\ngo_goroutines ") {
 				t.Errorf("%d, without what others collect: %s", w.Code, w.Body)
 			}
@@ -217,7 +217,7 @@ func TestHandler_Compresses(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	r.Header.Set("Accept-Encoding", "gzip")
 	w := httptest.NewRecorder()
-	Handler(c, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	handlerOf(t, c, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 	body, err := gzip.NewReader(w.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestHandler_BoundsScrapes(t *testing.T) {
 		<-leave
 		return full()
 	})
-	h := Handler(c, slog.New(slog.DiscardHandler))
+	h := handlerOf(t, c, slog.New(slog.DiscardHandler))
 	scrape := func() int {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
@@ -317,5 +317,32 @@ func BenchmarkCollector(b *testing.B) {
 		if _, err := reg.Gather(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func handlerOf(t *testing.T, c prometheus.Collector, log *slog.Logger) http.Handler {
+	t.Helper()
+	h, err := Handler(c, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// What a program adds is shown; what clashes with the node's own is an error.
+func TestHandler_Others(t *testing.T) {
+	c, _ := collectorOf(full)
+	own := prometheus.NewCounter(prometheus.CounterOpts{Name: "own_total", Help: "Own."})
+	h, err := Handler(c, slog.New(slog.DiscardHandler), own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if body := w.Body.String(); !strings.Contains(body, "own_total 0\n") || !strings.Contains(body, "dynamicio_sockets ") {
+		t.Errorf("%s", body)
+	}
+	if _, err := Handler(c, slog.New(slog.DiscardHandler), c); err == nil {
+		t.Error("the same metrics twice are no error")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -21,6 +22,12 @@ type File struct {
 	Name     string
 	Settings []Setting // in the order of the file
 	Rules    rules.Set
+
+	// Ended: the last line is "...", the end of a YAML document. A file that had
+	// it and has it no more is cut off.
+	Ended bool
+	// Whole: the last line is ended, by a line break or by a bracket.
+	Whole bool
 
 	ruleLines []int
 	ports     Errors
@@ -73,7 +80,7 @@ func Decode(name string, text []byte, dir string, flags *pflag.FlagSet) (f *File
 		}
 	}()
 	r := &reader{file: name, dir: dir}
-	f = &File{Name: name}
+	f = &File{Name: name, Ended: ended.Match(text), Whole: whole.Match(text)}
 	root, wrong := parse(name, text)
 	if wrong != nil {
 		return nil, Errors{wrong}
@@ -92,6 +99,10 @@ func Decode(name string, text []byte, dir string, flags *pflag.FlagSet) (f *File
 	}
 	return nil, r.errs
 }
+
+var whole = regexp.MustCompile(`[]}\n]\z`)
+
+var ended = regexp.MustCompile(`(?m)^\.\.\.[ \t\r]*(\n\s*)?\z`)
 
 // parse returns the one document of a file, nil if there is nothing in it.
 func parse(name string, text []byte) (*yaml.Node, *Error) {
@@ -129,8 +140,10 @@ func (f *File) fields(r *reader, flags *pflag.FlagSet) []field {
 func (f *File) namespacesField(r *reader) field {
 	return field{key: "namespaces", list: true, fields: newRuleReader(r).fields(), help: `Rules for namespaces, tried from the first to the last; the first that matches decides. With
 rules, a namespace that none matches is refused, "/" too; without any, every namespace is there
-and everything is allowed. SIGHUP makes a node read its rules, its hosts and the retirement anew,
-and drops nobody: a client that is inside and would not be let in any more stays.`,
+and everything is allowed. SIGHUP makes a node reload its rules, its hosts and the retirement, and
+drops nobody: a client that is inside and would not be let in any more stays. A reload changes
+nothing if a rule has lost a restriction without saying so (connect: none, allow: all, limits:
+none, refuse: false), or if the file ended with "..." and does not any more: it may be cut off.`,
 		read: func(path string, n *yaml.Node) {
 			v, ok := r.resolve(path, n)
 			if !ok {
@@ -139,6 +152,9 @@ and drops nobody: a client that is inside and would not be let in any more stays
 			if v.Kind != yaml.SequenceNode {
 				r.fail(n, path, "is %s, want a list of rules", describe(v))
 				return
+			}
+			if len(v.Content) == 0 {
+				r.fail(n, path, `is an empty list, which does not say what is meant: {match: "*", connect: none, allow: all} opens every namespace`)
 			}
 			r.sequence(path, n, func(path string, n *yaml.Node) {
 				if rule := newRuleReader(r).read(path, n); rule != nil {

@@ -43,6 +43,10 @@ func (r *ruleReader) read(path string, n *yaml.Node) *rules.Rule {
 			r.fail(at, join(path, key), "makes no sense beside refuse: true")
 		}
 	}
+	r.rule.Said = rules.Said{
+		Refuse: there["refuse"] != nil, Connect: there["connect"] != nil,
+		Allow: there["allow"] != nil, Limits: there["limits"] != nil,
+	}
 	r.needClaims(path, there["allow"])
 	if one, other, found := rules.Ambiguous(r.rule.Allow.Join, r.rule.Allow.To); found {
 		r.fail(there["allow"], join(path, "allow"), "has %q and %q, which can be the same room for the claims of different clients; begin them differently",
@@ -79,10 +83,10 @@ names that begin so`},
 host, or /a regular expression/ with ^ or $ or both`},
 		{key: "refuse", sample: "false", read: r.boolean(&rule.Refuse), help: "true keeps everybody out"},
 		{key: "retirement", sample: "30s", read: r.retirement, help: "how long it stays empty before it is retired, or never (default: the retirement above)"},
-		{key: "connect", read: r.connect, fields: r.login.fields(), help: `what a client must present, as auth: {token: ...}; a token of the list or a JWT (default: nothing).
+		{key: "connect", read: r.connect, fields: r.login.fields(), help: `what a client must present, as auth: {token: ...}; a token of the list or a JWT (default: none).
 Clients of Socket.IO v2 can present nothing`},
 		{key: "allow", read: r.allow, fields: r.allowFields(), help: `what a client may do, as here or as a list such as [echo, join]; what is not there is not
-allowed (default: everything). Rooms are exact names, "*", /^regular expressions/, or
+allowed (default: all). Rooms are exact names, "*", /^regular expressions/, or
 names such as user-{sub}, where {sub} is that claim of the client's JWT. Of several claims
 in a name none may have in it what stands between them, as in team:{team}:{role}`},
 		{key: "limits", read: r.limits, fields: r.limitFields(), help: "bounds, each on every node by itself (default: none but the node's own)"},
@@ -156,9 +160,20 @@ func (r *ruleReader) retirement(path string, n *yaml.Node) {
 }
 
 func (r *ruleReader) connect(path string, n *yaml.Node) {
+	if r.isWord(n, "none") {
+		return
+	}
 	r.secrets = true
 	defer func() { r.secrets = false }()
 	r.rule.Connect = r.login.read(path, n)
+}
+
+// isWord reports whether a value is the word that stands for no restriction.
+func (r *ruleReader) isWord(n *yaml.Node, word string) bool {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	return n.Kind == yaml.ScalarNode && n.Tag == "!!str" && n.Value == word
 }
 
 func (r *ruleReader) limitFields() []field {
@@ -173,6 +188,9 @@ func (r *ruleReader) limitFields() []field {
 }
 
 func (r *ruleReader) limits(path string, n *yaml.Node) {
+	if r.isWord(n, "none") {
+		return
+	}
 	there := r.mapping(path, n, r.limitFields())
 	if at := there["events-burst"]; at != nil && there["events-per-second"] == nil {
 		r.fail(at, join(path, "events-burst"), "needs events-per-second beside it")
@@ -192,6 +210,9 @@ func (r *ruleReader) allowFields() []field {
 
 // allow reads a list of verbs, or a mapping that says more of each.
 func (r *ruleReader) allow(path string, n *yaml.Node) {
+	if r.isWord(n, "all") {
+		return // as it is by default
+	}
 	r.rule.Allow = rules.Allow{}
 	v, ok := r.resolve(path, n)
 	if !ok {

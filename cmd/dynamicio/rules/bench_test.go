@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/dynamicio/dynamicio/namespace"
@@ -17,16 +18,17 @@ func BenchmarkGuard(b *testing.B) {
 		b.Cleanup(func() { reg.Close(b.Context()) })
 		return reg
 	}
+	open := func(reg *namespace.Registry) { NewOpen(slog.New(slog.DiscardHandler)).Setup(reg) }
 	ruled := func(reg *namespace.Registry) {
 		NewGuard(&Set{Retirement: namespace.Never, Rules: []*Rule{
 			{Match: namespace.Exact("/other"), AnyHost: true, Refuse: true},
 			everywhere(func(r *Rule) { r.Limits = Limits{EventsPerSecond: 1e9, EventBytes: 1000} }),
-		}}).Setup(reg)
+		}}, slog.New(slog.DiscardHandler)).Setup(reg)
 	}
 	for _, kind := range []struct {
 		name  string
 		setup func(*namespace.Registry)
-	}{{"open", Open}, {"ruled", ruled}} {
+	}{{"open", open}, {"ruled", ruled}} {
 		b.Run("event/"+kind.name, func(b *testing.B) {
 			c := enter(b, registry(b, kind.setup), "", "/x", "")
 			defer c.leave()

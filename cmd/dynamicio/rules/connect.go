@@ -37,15 +37,16 @@ type Claims map[string]string
 // What a refused client is told. The code is for its program, the data of the
 // connect_error.
 var (
-	errTokenMissing = refusal("token_missing", "a token is required, as auth: {token: ...}")
-	errTokenInvalid = refusal("token_invalid", "the token is not accepted")
-	errTokenExpired = refusal("token_expired", "the token has expired")
-	errFull         = refusal("namespace_full", "the namespace is full")
-	errRefused      = namespace.Errorf("Invalid namespace") // as where the setup refuses
+	errTokenMissing = refusal(kindTokenMissing, "a token is required, as auth: {token: ...}")
+	errTokenInvalid = refusal(kindTokenInvalid, "the token is not accepted")
+	errTokenExpired = refusal(kindTokenExpired, "the token has expired")
+	errFull         = refusal(kindFull, "the namespace is full")
+	errRefused      = refuse(kindNamespace, "Invalid namespace") // as where the setup refuses
 )
 
-func refusal(code, text string) error {
-	return &namespace.ClientError{Message: text, Data: map[string]string{"code": code}}
+// refusal makes one whose code is the label that it is counted under.
+func refusal(k kind, text string) error {
+	return &refusedError{k, &namespace.ClientError{Message: text, Data: map[string]string{"code": kindLabels[k]}}}
 }
 
 // maxToken bounds what is hashed or parsed for a client that nobody knows yet.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -11,18 +12,25 @@ import (
 // Guard sets up the namespaces of a node so that clients can do what a [Set]
 // allows. Its methods are safe for concurrent use, once Setup has returned.
 type Guard struct {
-	reg *namespace.Registry // given by Setup
-	set atomic.Pointer[Set] // nil: no rules, for good
+	log      *slog.Logger
+	refusals refusals
+	reg      *namespace.Registry // given by Setup
+	set      atomic.Pointer[Set] // nil: no rules, for good
 
 	replacing sync.Mutex // held by Replace, so that of two the later one wins everywhere
 }
 
 // NewGuard returns a guard of the rules in a set.
-func NewGuard(set *Set) *Guard {
-	g := new(Guard)
+func NewGuard(set *Set, log *slog.Logger) *Guard {
+	g := &Guard{log: log}
 	g.set.Store(set)
 	return g
 }
+
+// NewOpen returns a guard without any rules, for good: every namespace is there
+// and every event allowed. Clients come in faster than under a guard of a set
+// without rules, which has to look for one.
+func NewOpen(log *slog.Logger) *Guard { return &Guard{log: log} }
 
 // Setup sets up all namespaces of a registry so that the rules hold in them. It
 // is called once, before the node serves.
@@ -30,11 +38,6 @@ func (g *Guard) Setup(reg *namespace.Registry) {
 	g.reg = reg
 	reg.Setup("*", g.setup)
 }
-
-// Open sets up all namespaces of a registry without any rules, for good: every
-// namespace is there and every event allowed. Clients come in faster than under
-// a guard without rules, which has to look for one.
-func Open(reg *namespace.Registry) { new(Guard).Setup(reg) }
 
 // Replace makes another set hold: for the next connect and the next event in
 // every namespace. Retirement times change at once, for empty namespaces too.
@@ -73,7 +76,7 @@ func (g *Guard) setup(ns *namespace.Namespace, _ namespace.Match) error {
 		// A permanent namespace is there whatever its setup says: its clients
 		// are refused by the middleware.
 		if set.find(ns.Host(), ns.Name()) == nil && !ns.Permanent() {
-			return errRefused
+			return g.refusals.count(errRefused)
 		}
 		for {
 			g.setRetirement(ns, set)
@@ -125,6 +128,11 @@ func (sp *space) rule() *Rule {
 
 // admit implements [namespace.Middleware].
 func (sp *space) admit(_ context.Context, s *namespace.Socket) error {
+	return sp.guard.refusals.count(sp.mayEnter(s))
+}
+
+// mayEnter says why a socket may not enter, and prepares one that may.
+func (sp *space) mayEnter(s *namespace.Socket) error {
 	rule := sp.rule()
 	if rule == nil {
 		return errRefused

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -325,7 +326,7 @@ func TestOpen_AllowsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	Open(reg)
+	NewOpen(slog.New(slog.DiscardHandler)).Setup(reg)
 	c := enter(t, reg, "any.example", "/x", "")
 	for _, args := range []string{`"join","r"`, `"leave","r"`, `"broadcast","x"`, `"to","r","x"`} {
 		if got := c.call(args); got != ok {

@@ -34,6 +34,7 @@ type JWT struct {
 	key     any
 	parser  *jwt.Parser
 	require map[string][]string
+	demands []string // of its options, for WidenedSince
 }
 
 // NewJWT checks the options. Its errors hold no secret.
@@ -70,7 +71,7 @@ func NewJWT(o JWTOptions) (*JWT, error) {
 	if o.Audience != "" {
 		opts = append(opts, jwt.WithAudience(o.Audience))
 	}
-	return &JWT{key: key, parser: jwt.NewParser(opts...), require: o.Require}, nil
+	return &JWT{key: key, parser: jwt.NewParser(opts...), require: o.Require, demands: o.demands()}, nil
 }
 
 var (

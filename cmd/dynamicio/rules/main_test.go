@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -142,7 +143,7 @@ func guarded(t testing.TB, set *Set) (*namespace.Registry, *Guard) {
 		}
 	})
 	set.Retirement = cmp.Or(set.Retirement, 10*time.Second)
-	g := NewGuard(set)
+	g := NewGuard(set, slog.New(slog.DiscardHandler))
 	g.Setup(reg)
 	return reg, g
 }

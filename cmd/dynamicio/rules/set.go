@@ -41,6 +41,8 @@ type Rule struct {
 	Allow Allow
 	// Limits bound what it may do; in each, 0 is no bound.
 	Limits Limits
+	// Said are the keys of these that the configuration has.
+	Said Said
 }
 
 // Limits bound a namespace and its clients on this node.

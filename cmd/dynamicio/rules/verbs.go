@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/dynamicio/dynamicio/namespace"
 )
@@ -13,31 +14,47 @@ type result struct {
 	Error string `json:"error,omitempty"`
 }
 
-// addVerbs answers the events that clients of the program may send.
+// verbs are the events that a client may send, but echo.
+var verbs = map[string]func(*namespace.Event, *Rule) error{"join": join, "leave": leave, "broadcast": broadcast, "to": to}
+
+// addVerbs answers the events of clients.
 func (sp *space) addVerbs() {
-	for event, do := range map[string]func(*namespace.Event, *Rule) error{
-		"join": join, "leave": leave, "broadcast": broadcast, "to": to,
-	} {
+	for event, do := range verbs {
 		sp.ns.On(event, func(_ context.Context, e *namespace.Event) error {
 			rule, err := sp.check(e)
 			if err == nil {
 				err = do(e, rule)
 			}
-			return answer(e, err)
+			return sp.answer(e, err)
 		})
 	}
 	sp.ns.On("echo", func(_ context.Context, e *namespace.Event) error {
 		rule, err := sp.check(e)
 		switch {
 		case err != nil:
-			return answer(e, err)
+			return sp.answer(e, err)
 		case !rule.Allow.Echo:
-			return answer(e, notAllowed(e))
+			return sp.answer(e, notAllowed(e))
 		case e.WantsAck():
 			return e.AckArgs(e.Args)
 		}
 		return e.Socket().EmitArgs("echo", e.Args)
 	})
+	sp.ns.OnAny(sp.unknown)
+}
+
+// unknown answers an event that is no verb: whoever brings a client of another
+// server waits for its handlers otherwise, and nobody says that there are none.
+func (sp *space) unknown(ctx context.Context, e *namespace.Event) error {
+	if verbs[e.Name] != nil || e.Name == "echo" {
+		return nil
+	}
+	_, err := sp.check(e)
+	if err == nil {
+		err = refuse(kindUnknown, "unknown event %q: this server answers %s", e.Name, strings.Join(Verbs, ", "))
+	}
+	sp.guard.log.DebugContext(ctx, "unknown event", "event", e.Name, "namespace", sp.ns.FullName(), "socket", e.Socket().ID())
+	return sp.answer(e, err)
 }
 
 // check finds the rule for an event, and holds against its limits what all
@@ -46,21 +63,21 @@ func (sp *space) check(e *namespace.Event) (*Rule, error) {
 	rule := sp.rule()
 	switch {
 	case rule == nil:
-		return nil, namespace.Errorf("the namespace is refused by now")
+		return nil, refuse(kindNamespace, "the namespace is refused by now")
 	case !rule.Limits.mayEvent(e.Socket()):
-		return nil, namespace.Errorf("too many events: at most %v a second, and %d at once", rule.Limits.EventsPerSecond, rule.Limits.burst())
+		return nil, refuse(kindRate, "too many events: at most %v a second, and %d at once", rule.Limits.EventsPerSecond, rule.Limits.burst())
 	case rule.Limits.EventBytes > 0 && e.Size() > rule.Limits.EventBytes:
-		return nil, namespace.Errorf("the event has %d bytes, at most %d are allowed", e.Size(), rule.Limits.EventBytes)
+		return nil, refuse(kindSize, "the event has %d bytes, at most %d are allowed", e.Size(), rule.Limits.EventBytes)
 	}
 	return rule, nil
 }
 
 // answer acknowledges with what became of an event. What went wrong is the
 // client's own doing, and it may know.
-func answer(e *namespace.Event, err error) error {
+func (sp *space) answer(e *namespace.Event, err error) error {
 	r := result{OK: true}
 	if err != nil {
-		r = result{Error: err.Error()}
+		r = result{Error: sp.guard.refusals.count(err).Error()}
 	}
 	if err := e.Ack(r); err != nil && !errors.Is(err, namespace.ErrDisconnected) {
 		return err
@@ -69,11 +86,11 @@ func answer(e *namespace.Event, err error) error {
 }
 
 func notAllowed(e *namespace.Event) error {
-	return namespace.Errorf("%s is not allowed in this namespace", e.Name)
+	return refuse(kindVerb, "%s is not allowed in this namespace", e.Name)
 }
 
 func roomNotAllowed(e *namespace.Event, room string) error {
-	return namespace.Errorf("%s is not allowed for the room %q", e.Name, room)
+	return refuse(kindRoom, "%s is not allowed for the room %q", e.Name, room)
 }
 
 func join(e *namespace.Event, rule *Rule) error {
@@ -86,7 +103,7 @@ func join(e *namespace.Event, rule *Rule) error {
 		return roomNotAllowed(e, room)
 	}
 	if most := rule.Limits.Rooms; most > 0 && !s.InRoom(room) && len(s.Rooms()) >= most {
-		return namespace.Errorf("a socket may be in %d rooms at most", most)
+		return refuse(kindRooms, "a socket may be in %d rooms at most", most)
 	}
 	return s.Join(room)
 }
@@ -133,7 +150,7 @@ func to(e *namespace.Event, rule *Rule) error {
 func name(e *namespace.Event, i int, what string) (string, error) {
 	var s *string
 	if err := e.At(i).Bind(&s); err != nil || s == nil {
-		return "", namespace.Errorf("argument %d must be the name of the %s", i+1, what)
+		return "", refuse(kindArguments, "argument %d must be the name of the %s", i+1, what)
 	}
 	return *s, nil
 }
