@@ -10,9 +10,9 @@ import (
 	"github.com/dynamicio/dynamicio/node"
 )
 
-// serveAdmin serves the metrics, the health checks and pprof on an address of their
-// own, until stop is called.
-func serveAdmin(addr string, srv *node.Server, log *slog.Logger) (stop func(), err error) {
+// serveAdmin serves the metrics, the health checks and, if wanted, profiles on an
+// address of their own, until stop is called.
+func serveAdmin(addr string, profiles bool, srv *node.Server, log *slog.Logger) (stop func(), err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -21,11 +21,9 @@ func serveAdmin(addr string, srv *node.Server, log *slog.Logger) (stop func(), e
 	mux.Handle("/metrics", srv.MetricsHandler())
 	mux.Handle("/healthz", srv)
 	mux.Handle("/readyz", srv)
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if profiles {
+		addProfiles(mux)
+	}
 	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan struct{})
 	go func() { // ends when h is closed
@@ -37,4 +35,14 @@ func serveAdmin(addr string, srv *node.Server, log *slog.Logger) (stop func(), e
 		_ = h.Close()
 		<-done
 	}, nil
+}
+
+// addProfiles adds Go's profiles. The command line is not among them: it may
+// have a secret in it.
+func addProfiles(mux *http.ServeMux) {
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", http.NotFound)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 }

@@ -177,7 +177,11 @@ func (s *settings) show(out io.Writer) error {
 				from = fmt.Sprintf("%s:%d", o.file, o.line)
 			}
 		}
-		fmt.Fprintf(w, "%-40s # %s\n", f.Name+": "+config.ValueOf(f, masked(f)), from)
+		values := masked(f)
+		if s.inFile(f.Name) {
+			values = []string{""}
+		}
+		fmt.Fprintf(w, "%-40s # %s\n", f.Name+": "+config.ValueOf(f, values), from)
 	})
 	if s.file != nil {
 		fmt.Fprintf(w, "# %s has %s\n", s.file.Name, s.contents())

@@ -17,7 +17,8 @@ import (
 
 // emitFlags are the flags of emit, as given.
 type emitFlags struct {
-	redis, name, host  string
+	redis, redisFile   string
+	name, host         string
 	rooms              []string
 	busPrefix, dialect string
 	timeout            time.Duration
@@ -47,7 +48,11 @@ before the event. Only servers with clients in the namespace are counted.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := environ(cmd.Flags(), "host", "namespace"); err != nil {
+			if err := environSecret(cmd.Flags(), "redis", "host", "namespace"); err != nil {
+				return err
+			}
+			var err error
+			if f.redis, err = secretFrom("redis", f.redis, f.redisFile); err != nil {
 				return err
 			}
 			servers, err := emit(cmd.Context(), f, args[0], args[1:])
@@ -62,6 +67,7 @@ before the event. Only servers with clients in the namespace are counted.`,
 	flags.SortFlags = false
 	flags.SetInterspersed(false) // an argument may be -1
 	flags.StringVar(&f.redis, "redis", "", "URL of the Redis that the nodes meet in (required)")
+	fileFlag(flags, &f.redisFile, "redis")
 	flags.StringVar(&f.name, "namespace", "/", "namespace, as clients call it")
 	flags.StringVar(&f.host, "host", "", "virtual host of the namespace (default: the main one)")
 	flags.StringArrayVar(&f.rooms, "room", nil, "room to send to, or a socket's id; repeatable (default: the whole namespace)")

@@ -74,8 +74,11 @@ func flagOf(option string) string {
 
 var wordStart = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
+// envPrefix begins the variables that set flags.
+const envPrefix = "DYNAMICIO_"
+
 func envName(flag string) string {
-	return "DYNAMICIO_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // joinBools lets "--public-status true" mean "--public-status=true": flag

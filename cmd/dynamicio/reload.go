@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -83,6 +84,11 @@ func (r *reloader) reload() {
 			waiting = append(waiting, f.Name)
 		}
 	})
+	for _, secret := range secretFlags {
+		if i := slices.Index(waiting, secret); i >= 0 && next.inFile(secret) {
+			waiting[i] = secret + "-file"
+		}
+	}
 	if len(waiting) > 0 {
 		r.log.Warn("configuration has changes that need a restart, not applied", "keys", waiting)
 	}

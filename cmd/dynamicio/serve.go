@@ -93,8 +93,11 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	guard.Setup(srv.Registry())
 	defer r.start(hangup)()
 	s.warnIfOpen(o.Logger)
+	if len(s.strange) > 0 {
+		o.Logger.Warn("environment variables that name no flag, ignored", "variables", s.strange)
+	}
 	if s.adminListen != "" {
-		stop, err := serveAdmin(s.adminListen, srv, o.Logger)
+		stop, err := serveAdmin(s.adminListen, s.pprof, srv, o.Logger)
 		if err != nil {
 			// It is in the cluster by now, and would be missed there only after the node TTL.
 			return errors.Join(fmt.Errorf("--admin-listen: %w", err), srv.Close(context.Background()))

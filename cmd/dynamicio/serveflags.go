@@ -23,6 +23,8 @@ type serveFlags struct {
 	whenAway, busDialect string
 	logFormat, logLevel  string
 	playground           bool
+	redisFile, tokenFile string
+	pprof                bool
 	options              node.Options
 }
 
@@ -38,7 +40,8 @@ func (f *serveFlags) groups() []config.Group {
 	return []config.Group{
 		group("Listening", func(flags *pflag.FlagSet) {
 			flags.StringVar(&f.listen, "listen", ":8080", "address to serve on; port 0 picks a free one")
-			flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for metrics, health checks and pprof (default: metrics and health checks on the main one, no pprof)")
+			flags.StringVar(&f.adminListen, "admin-listen", "", "address of its own for metrics and health checks (default: on the main one)")
+			flags.BoolVar(&f.pprof, "pprof", false, "serve Go's profiles below /debug/pprof/ of --admin-listen")
 			flags.StringVar(&o.Path, "path", "/socket.io", "path of Engine.IO, the client and the status")
 			flags.StringArrayVar(&o.Origins, "cors-origin", nil, `origin whose pages may connect from another host, "*" for all; repeatable`)
 			flags.BoolVar(&o.TrustProxy, "trust-proxy", false, "take clients' addresses from X-Forwarded-For, which a proxy in front must set")
@@ -47,6 +50,7 @@ func (f *serveFlags) groups() []config.Group {
 		}),
 		group("Cluster", func(flags *pflag.FlagSet) {
 			flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
+			fileFlag(flags, &f.redisFile, "redis")
 			flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; clusters that share a Redis need a --bus-prefix each, too")
 			flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
 			flags.DurationVar(&o.LeaseTTL, "lease-ttl", defaults.LeaseTTL, "how long nothing is decided after the deciding node has died")
@@ -64,6 +68,7 @@ func (f *serveFlags) groups() []config.Group {
 			flags.BoolVar(&o.PublicStatus, "public-status", false, "show the status page to everybody")
 			flags.StringVar(&o.StatusToken, "status-token", "", "show the status page to those who present this token")
 			flags.BoolVar(&f.playground, "playground", false, "serve a page at / to try the cluster with; it shows what the status shows")
+			fileFlag(flags, &f.tokenFile, "status-token")
 			flags.BoolVar(&o.StatusActions, "status-actions", false, "let those who present it disconnect sockets and retire namespaces there")
 		}),
 		group("Times", f.addTimes),
@@ -110,6 +115,9 @@ func (f *serveFlags) addTo(cmd *cobra.Command) {
 		flags.AddFlagSet(g.Flags)
 	}
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
+	for _, secret := range secretFlags {
+		must(cmd.MarkFlagFilename(secret + "-file"))
+	}
 	groupUsage(cmd, groups)
 }
 
@@ -164,6 +172,8 @@ func (f *serveFlags) complete() (wrong []error) {
 	if f.adminListen != "" {
 		note(checkAddress("admin-listen", f.adminListen))
 		o.DisableMetrics = true // they are on that one
+	} else if f.pprof {
+		note(usagef("--pprof needs an --admin-listen: profiles are not for everybody"))
 	}
 	if o.GoDialect && o.BusPrefix == bus.DefaultPrefix {
 		note(usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit"))

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -25,6 +27,7 @@ type settings struct {
 	flags   *pflag.FlagSet
 	origins map[string]origin // of the flags that are not on their default
 	file    *config.File      // nil: there is none
+	strange []string          // variables of the environment that name no flag
 }
 
 // origin is where the value of a flag came from.
@@ -83,7 +86,22 @@ func loadSettings(given *pflag.FlagSet) (*settings, error) {
 			return nil, err
 		}
 	}
-	return s, s.check()
+	return s, usageOf(append(s.variables(), s.mistakes()...))
+}
+
+// variables says which variables of the environment are mistyped, and notes
+// which are unknown.
+func (s *settings) variables() (wrong config.Errors) {
+	var known []string
+	if s.file != nil {
+		known = s.file.Variables
+	}
+	mistyped, strange := strangeVariables(os.Environ(), known)
+	s.strange = strange
+	for _, err := range mistyped {
+		wrong = append(wrong, &config.Error{Text: err.Error()})
+	}
+	return wrong
 }
 
 // setFlag gives a flag its value, or a list of them.
@@ -118,6 +136,9 @@ func (s *settings) readFile(name string, stdin io.Reader) error {
 		if f.Changed {
 			continue
 		}
+		if secret, isFile := strings.CutSuffix(set.Key, "-file"); isFile && slices.Contains(secretFlags, secret) {
+			set.Values = []string{file.Path(set.Values[0])}
+		}
 		o := origin{fromFile, file.Name, set.Line}
 		if err := setFlag(s.flags, f, set.Values); err != nil {
 			return &usageError{config.Errors{{File: file.Name, Line: set.Line, Text: fmt.Sprintf("%s: %v", set.Key, err)}}}
@@ -127,12 +148,10 @@ func (s *settings) readFile(name string, stdin io.Reader) error {
 	return nil
 }
 
-// check holds the values against each other.
-func (s *settings) check() error { return usageOf(s.mistakes()) }
-
-// mistakes are what is wrong with the values.
+// mistakes reads the secrets that stand in files, holds the values against each
+// other and says what is wrong with them.
 func (s *settings) mistakes() (wrong config.Errors) {
-	for _, err := range append(checkNumbers(s.flags), s.complete()...) {
+	for _, err := range slices.Concat(s.readSecrets(), checkNumbers(s.flags), s.complete()) {
 		wrong = append(wrong, s.explain(err))
 	}
 	if s.file != nil {
@@ -249,6 +268,9 @@ var flagInText = regexp.MustCompile(`--[a-z][a-z0-9-]*`)
 func (s *settings) explain(err error) *config.Error {
 	explained := &config.Error{}
 	explained.Text = flagInText.ReplaceAllStringFunc(nameFlags(err.Error()), func(flag string) string {
+		if s.inFile(flag[2:]) {
+			flag += "-file"
+		}
 		o, ok := s.origins[flag[2:]]
 		switch {
 		case ok && o.from == fromEnvironment:

@@ -20,6 +20,7 @@ import (
 // statusFlags are the flags of status, as given.
 type statusFlags struct {
 	url, path, token, host string
+	tokenFile              string
 	namespace, search      string
 	asJSON, watch          bool
 	limit                  int
@@ -39,7 +40,11 @@ as it should be, the nodes, and the namespaces, by full name.`,
   dynamicio status --json | jq .totals`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := environ(cmd.Flags(), "host", "namespace"); err != nil {
+			if err := environSecret(cmd.Flags(), "status-token", "host", "namespace"); err != nil {
+				return err
+			}
+			var err error
+			if f.token, err = secretFrom("status-token", f.token, f.tokenFile); err != nil {
 				return err
 			}
 			if f.asJSON && f.watch {
@@ -68,6 +73,7 @@ as it should be, the nodes, and the namespaces, by full name.`,
 	flags.StringVar(&f.url, "url", "http://127.0.0.1:8080", "base URL of any node")
 	flags.StringVar(&f.path, "path", "/socket.io", "path of Engine.IO on that node")
 	flags.StringVar(&f.token, "status-token", "", "the node's status token")
+	fileFlag(flags, &f.tokenFile, "status-token")
 	flags.StringVar(&f.host, "host", "", "ask as this virtual host, which sees its own namespaces")
 	flags.StringVar(&f.namespace, "namespace", "", "full name of one namespace to show with its rooms and sockets")
 	flags.StringVar(&f.search, "search", "", "show only namespaces whose full name contains this")

@@ -92,16 +92,16 @@ func Nearest(s string, names []string) string {
 	best, least := "", max(2, len(s)/3)+1
 	plain := strings.ReplaceAll(strings.ToLower(s), "_", "-")
 	for _, name := range names {
-		if d := distance(plain, name); d < least {
+		if d := Distance(plain, name); d < least {
 			best, least = name, d
 		}
 	}
 	return best
 }
 
-// distance is how many letters have to be changed, added or taken away to
+// Distance is how many letters have to be changed, added or taken away to
 // make b of a.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)
 	}

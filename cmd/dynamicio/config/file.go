@@ -23,12 +23,15 @@ type File struct {
 	Settings []Setting // in the order of the file
 	Rules    rules.Set
 
+	// Variables are those of the environment that it names for secrets.
+	Variables []string
 	// Ended: the last line is "...", the end of a YAML document. A file that had
 	// it and has it no more is cut off.
 	Ended bool
 	// Whole: the last line is ended, by a line break or by a bracket.
 	Whole bool
 
+	dir       string
 	ruleLines []int
 	ports     Errors
 	weak      Errors
@@ -43,6 +46,14 @@ type Setting struct {
 
 // RuleLine returns the line where a rule begins.
 func (f *File) RuleLine(i int) int { return f.ruleLines[i] }
+
+// Path returns a path in the file, which is relative to it, as it is from here.
+func (f *File) Path(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(f.dir, name)
+}
 
 // Ports are the mistakes that hosts with a port are where host-port is drop,
 // because none of them ever matches.
@@ -91,6 +102,7 @@ func Decode(name string, text []byte, dir string, flags *pflag.FlagSet) (f *File
 	if len(r.errs) == 0 {
 		r.weak.Sort()
 		f.ports, f.weak = r.ports, r.weak
+		f.Variables, f.dir = r.variables, dir
 		return f, nil
 	}
 	r.errs.Sort()

@@ -30,6 +30,8 @@ type reader struct {
 	errs  Errors
 	ports Errors // see [File.Ports]
 	weak  Errors // see [File.Weak]
+	// variables are those of the environment that hold secrets.
+	variables []string
 	// secrets is set within what may hold secrets: what stands in the place of
 	// a mapping or a list is not shown then.
 	secrets bool

@@ -95,6 +95,7 @@ func (r *reader) variable(ref reference) (string, bool) {
 	if ref.name == "" {
 		return "", false // said before
 	}
+	r.variables = append(r.variables, ref.name)
 	value := os.Getenv(ref.name)
 	switch {
 	case value == "":
