@@ -38,7 +38,8 @@ type Client struct {
 	handshake *Handshake
 	host      string         // prefix of its namespaces' full names; empty on the main host
 	decoder   packet.Decoder // used by Receive alone, but for the form, which stands before anything is sent
-	asking    atomic.Int32   // acknowledgements that the client owes
+	pace      pace
+	asking    atomic.Int32 // acknowledgements that the client owes
 
 	// mu guards what follows; see the lock order in the package comment.
 	mu         sync.Mutex
@@ -154,6 +155,7 @@ func (c *Client) Receive(data []byte, binary bool) error {
 		if len(p.Event) > c.reg.opts.MaxNameLength {
 			return fmt.Errorf("%w: event name of %d bytes, at most %d are allowed", ErrLimit, len(p.Event), c.reg.opts.MaxNameLength)
 		}
+		c.throttle()
 	}
 
 	c.mu.Lock()

@@ -40,6 +40,10 @@ type Options struct {
 	// the client owes an acknowledgement, which would not be read either, it is
 	// sixteen times as many. Default 256.
 	MaxPendingEvents int
+	// EventsPerSecond bounds the events of one connection a second; a second's
+	// worth, after a silence two, may come at once. Beyond it the connection is not read for a while.
+	// Default 10,000; negative: no bound.
+	EventsPerSecond float64
 	// MaxAttachments bounds the binary attachments of one packet. Default 10.
 	MaxAttachments int
 
@@ -81,6 +85,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 		*limit.value = cmp.Or(*limit.value, limit.zero)
 	}
+	o.EventsPerSecond = cmp.Or(o.EventsPerSecond, 10_000)
 	o.Retirement = cmp.Or(o.Retirement, 10*time.Second)
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 45*time.Second)
 	o.NodeID = cmp.Or(o.NodeID, "local")

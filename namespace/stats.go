@@ -15,6 +15,7 @@ type counters struct {
 	disconnects      [len(disconnectReasons) + 1]atomic.Int64 // by reason; the last is any other
 	refused          [refusals]atomic.Int64
 	eventsIn         atomic.Int64
+	throttled        atomic.Int64
 	broadcasts       atomic.Int64
 	deliveries       atomic.Int64
 	panics           atomic.Int64
@@ -93,6 +94,7 @@ type Stats struct {
 	DisconnectsBy     map[string]int64 // these by reason; a fixed set of keys, always all present
 	Refused           map[string]int64 // CONNECTs refused, by reason; a fixed set of keys, always all present
 	EventsIn          int64            // events received from clients
+	Throttled         int64            // pauses in reading connections beyond Options.EventsPerSecond
 	Broadcasts        int64            // broadcasts to this node's sockets
 	Deliveries        int64            // events queued for clients
 	Panics            int64            // panics of user code, recovered
@@ -124,6 +126,7 @@ func (r *Registry) Stats() Stats {
 		DisconnectsBy:     by,
 		Refused:           refused,
 		EventsIn:          c.eventsIn.Load(),
+		Throttled:         c.throttled.Load(),
 		Broadcasts:        c.broadcasts.Load(),
 		Deliveries:        c.deliveries.Load(),
 		Panics:            c.panics.Load(),

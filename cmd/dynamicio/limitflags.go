@@ -37,12 +37,13 @@ func (f *serveFlags) addLimits(flags *pflag.FlagSet) {
 	flags.IntVar(&l.MaxNameLength, "max-name-length", limits.MaxNameLength, "longest name of a namespace, room or event that a client may choose, in bytes")
 	flags.IntVar(&l.MaxRooms, "max-rooms", limits.MaxRooms, "rooms of one socket")
 	flags.IntVar(&l.MaxPendingEvents, "max-pending-events", limits.MaxPendingEvents, "events of one connection that may wait for their handlers; beyond it reading pauses")
+	flags.Float64Var(&l.EventsPerSecond, "events-per-second", limits.EventsPerSecond, "events of one connection a second; beyond it reading pauses; 0: no bound")
 	flags.IntVar(&l.MaxAttachments, "max-attachments", limits.MaxAttachments, "binary attachments of one event")
 }
 
 // mayBeZero are the numbers for which 0 has a meaning of its own, which their
 // help tells. All others must be above 0.
-var mayBeZero = map[string]bool{"max-sessions": true, "handshakes-per-second": true, "max-connection-bytes": true,
+var mayBeZero = map[string]bool{"max-sessions": true, "handshakes-per-second": true, "events-per-second": true, "max-connection-bytes": true,
 	"max-sessions-per-address": true, "controls-per-second": true}
 
 // checkNumbers refuses numbers and durations that are out of range.

@@ -108,11 +108,11 @@ func TestFlags_NumbersAreInRange(t *testing.T) {
 
 // What the help calls no bound is none.
 func TestFlags_ZeroIsNoBound(t *testing.T) {
-	s, err := loadSettings(given(t, "--handshakes-per-second", "0", "--max-sessions", "0"))
+	s, err := loadSettings(given(t, "--handshakes-per-second", "0", "--events-per-second", "0", "--max-sessions", "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := s.options; o.HandshakesPerSecond >= 0 || o.MaxSessions != 0 {
+	if o := s.options; o.HandshakesPerSecond >= 0 || o.Limits.EventsPerSecond >= 0 || o.MaxSessions != 0 {
 		t.Errorf("handshakes a second: %v, sessions: %d", o.HandshakesPerSecond, o.MaxSessions)
 	}
 }

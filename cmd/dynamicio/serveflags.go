@@ -157,8 +157,10 @@ func (f *serveFlags) complete() (wrong []error) {
 	o.DropHostPort = f.hostPort == "drop"
 	o.RefuseWhenAway = f.whenAway == "refuse"
 	o.GoDialect = f.busDialect == "go"
-	if o.HandshakesPerSecond == 0 {
-		o.HandshakesPerSecond = -1 // of the option, 0 is the default
+	for _, rate := range []*float64{&o.HandshakesPerSecond, &o.Limits.EventsPerSecond} {
+		if *rate == 0 {
+			*rate = -1 // of the option, 0 is the default
+		}
 	}
 	for _, bound := range [...]*int{&o.MaxSessionsPerAddress, &o.ControlsPerSecond} {
 		if *bound == 0 {

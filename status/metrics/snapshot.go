@@ -109,6 +109,8 @@ var namespaceMetrics = []*metric{
 		each(s.Namespaces.Refused, out)
 	}).by("reason", labelValues(namespace.RefuseReasons())...),
 	counter("received_events_total", "Events of clients that were passed to their handlers.", one(func(s *Snapshot) int64 { return s.Namespaces.EventsIn })),
+	counter("events_throttled_total", "Pauses in reading connections that sent more events than a connection may a second.",
+		one(func(s *Snapshot) int64 { return s.Namespaces.Throttled })),
 	counter("delivered_events_total", "Events queued for clients of this node: a broadcast counts once for each receiver.",
 		one(func(s *Snapshot) int64 { return s.Namespaces.Deliveries })),
 	counter("broadcasts_total", "Broadcasts that were passed to this node's clients, those of other nodes included.",
