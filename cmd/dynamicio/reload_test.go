@@ -177,3 +177,29 @@ func TestReloader_HangupWithoutAFile(t *testing.T) {
 		t.Error("the null device is taken for a terminal")
 	}
 }
+
+// Who starts a node that is open to everybody is told, in one line.
+func TestSettings_WarnIfOpen(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                             "every namespace is open",
+		"retirement: 1s\n":             "f.yaml",
+		"namespaces: [{match: '*'}]\n": "every namespace is open",
+		"namespaces: [{match: /x}]\n":  "",
+		"namespaces: [{match: '*', connect: none}]\n": "", // it says so
+	} {
+		var args []string
+		if text != "" {
+			args = []string{"--config", configFile(t, text)}
+		}
+		s, err := loadSettings(given(t, args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		s.warnIfOpen(slog.New(slog.NewTextHandler(&log, nil)))
+		lines := strings.Count(log.String(), "level=WARN")
+		if want == "" && lines != 0 || want != "" && (lines != 1 || !strings.Contains(log.String(), want)) {
+			t.Errorf("%q: the log says %s", text, &log)
+		}
+	}
+}

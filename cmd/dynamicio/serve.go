@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -116,8 +117,8 @@ func (s *settings) warnIfOpen(log *slog.Logger) {
 	switch {
 	case s.file == nil:
 		log.Warn("every namespace is open: anybody may connect and send to anybody", "todo", todo)
-	case len(s.file.Rules.Rules) == 0:
-		log.Warn("every namespace is open, the configuration has no rules: anybody may connect and send to anybody", "file", s.file.Name, "todo", todo)
+	case s.file.Rules.Open() && !slices.ContainsFunc(s.file.Rules.Rules, func(r *rules.Rule) bool { return r.Said.Connect }): // connect: none means it
+		log.Warn("every namespace is open by the configuration: anybody may connect and send to anybody", "file", s.file.Name, "todo", todo)
 	}
 }
 
