@@ -58,6 +58,11 @@ func readCompose(t *testing.T) compose {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseCompose(t, text)
+}
+
+func parseCompose(t *testing.T, text []byte) compose {
+	t.Helper()
 	var c compose
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		t.Fatal(err)
@@ -178,6 +183,65 @@ func TestCompose_FlagsOfTheNode(t *testing.T) {
 	grace, err2 := time.ParseDuration(n.Grace)
 	if err1 != nil || err2 != nil || grace < drain+5*time.Second {
 		t.Errorf("Docker kills a node after %q, which drains for %q (%v, %v)", n.Grace, values["--drain-timeout"], err1, err2)
+	}
+}
+
+// The command that the file names opens it to a network, and nothing but what the
+// configuration allows is open then.
+func TestCompose_OpenedToANetwork(t *testing.T) {
+	t.Parallel()
+	text := render(t, composeFile)
+	m := regexp.MustCompile(`(?m)^#   sed (.+) docker-compose\.yml > `).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("the file does not say how to open it")
+	}
+	opened, err := exec.CommandContext(t.Context(), "sh", "-c", "sed "+m[1]+" "+composeFile).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := parseCompose(t, opened)
+	if got := c.Services["lb"].Ports; !slices.Equal(got, []string{"8080:8080"}) {
+		t.Errorf("the load balancer's ports are %q", got)
+	}
+	n := c.Services["node"]
+	here := t.TempDir() // what the steps before make
+	example := regexp.MustCompile(`(?m)^#   cp (\S+) \.`).FindStringSubmatch(text)
+	if example == nil {
+		t.Fatal("the file names no configuration to begin with")
+	}
+	if err := os.Mkdir(filepath.Join(here, "secrets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	args := strings.Join(n.Command[1:], "\n")
+	config := render(t, filepath.Join("..", example[1]))
+	for _, v := range n.Volumes {
+		part := strings.Split(v, ":")
+		args = strings.ReplaceAll(args, part[1], filepath.Join(here, part[0]))
+		config = strings.ReplaceAll(config, part[1], filepath.Join(here, part[0]))
+	}
+	for file, content := range map[string]string{
+		filepath.Base(example[1]): config, "secrets/client-tokens": "a-token-of-the-clients\n", "secrets/status-token": "a-token-of-the-status\n",
+	} {
+		if err := os.WriteFile(filepath.Join(here, file), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args = strings.Replace(args, "redis://redis:6379", redistest.Start(t).URL(), 1)
+	args = strings.Replace(args, "--admin-listen=:9090", "--admin-listen=127.0.0.1:0", 1)
+	s := startServer(t, strings.Split(args, "\n")...)
+	if got := connectPolling(t, s.url(), "/chat", ""); !strings.HasPrefix(got, "44/chat,") {
+		t.Errorf("without a token a client hears %s", got)
+	}
+	if got := connectPolling(t, s.url(), "/chat", `{"token":"a-token-of-the-clients"}`); !strings.HasPrefix(got, `40/chat,{"sid":`) {
+		t.Errorf("with a token a client hears %s", got)
+	}
+	for path, want := range map[string]int{
+		"/": http.StatusNotFound, "/metrics": http.StatusNotFound, "/socket.io/status.json": http.StatusUnauthorized,
+		"/socket.io/status.json?token=a-token-of-the-status": http.StatusOK,
+	} {
+		if err := wantStatus(s.url()+path, want); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -1,15 +1,20 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dynamicio/dynamicio/cluster/redistest"
 )
 
 const (
@@ -124,7 +129,7 @@ func nodeArgs(m manifest) []string {
 func TestKubernetes_RunsTheProgram(t *testing.T) {
 	t.Parallel()
 	m := named(t, "Deployment", "dynamicio")
-	s := startProgram(t, dynamicio, append(nodeArgs(m), "--admin-listen", "127.0.0.1:0")...)
+	s := startPod(t, "base")
 	on := map[string]string{"http": s.url(), "admin": "http://" + s.admin()}
 	for _, probe := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
 		get := nodePod + "/" + probe + "/httpGet/"
@@ -144,11 +149,6 @@ func TestKubernetes_RunsTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := m.list(nodePod + "/env")
-	for _, patched := range manifests(t) {
-		if patched.path == "components/config/deployment.yaml" {
-			env = append(env, patched.list(nodePod+"/env")...)
-		}
-	}
 	for _, e := range env {
 		name := valueAt(e, "name").(string)
 		if flag, ours := strings.CutPrefix(name, "DYNAMICIO_"); ours {
@@ -157,6 +157,112 @@ func TestKubernetes_RunsTheProgram(t *testing.T) {
 				t.Errorf("%s stands for %s, which serve does not have", name, flag)
 			}
 		}
+	}
+}
+
+// podSecrets are the keys of the Secret that the nodes want, with values to try.
+var podSecrets = map[string]string{"status-token": "a-token-of-the-status-page", "client-tokens": "one-clients-token\nanother-clients-token\n"}
+
+// mountOf is where the nodes have a volume.
+func mountOf(t *testing.T, m manifest, volume string) string {
+	t.Helper()
+	for _, mount := range m.list(nodePod + "/volumeMounts") {
+		if valueAt(mount, "name") == volume {
+			return fmt.Sprint(valueAt(mount, "mountPath"))
+		}
+	}
+	t.Fatalf("%s mounts no %s", m, volume)
+	return ""
+}
+
+// startPod runs a node as the base has it, with the configuration of a kustomization, a
+// Secret and a Redis; only where these are and what it listens on is the test's.
+func startPod(t *testing.T, folder string) *server {
+	t.Helper()
+	m := named(t, "Deployment", "dynamicio")
+	dir := t.TempDir()
+	secrets := map[string]string{"redis-url": redistest.Start(t).URL()}
+	for key, value := range podSecrets {
+		secrets[key] = value
+	}
+	for key, value := range secrets {
+		if err := os.WriteFile(filepath.Join(dir, key), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := kustomizations(t)[folder].ConfigMapGenerator[0].Files[0]
+	text := strings.ReplaceAll(render(t, filepath.Join(kubernetes, folder, file)), mountOf(t, m, "secrets"), dir)
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := nodeArgs(m)
+	for i := range all {
+		all[i] = strings.ReplaceAll(all[i], mountOf(t, m, "secrets"), dir)
+		all[i] = strings.ReplaceAll(all[i], mountOf(t, m, "config"), dir)
+	}
+	s := startProgram(t, dynamicio, append(all, "--admin-listen", "127.0.0.1:0")...)
+	eventually(t, "the node is ready", func() error { return wantStatus(s.url()+"/readyz", http.StatusOK) })
+	return s
+}
+
+// connectPolling asks to be let into a namespace, and returns the node's answer.
+func connectPolling(t *testing.T, url, nsp, auth string) string {
+	t.Helper()
+	status, body, _, err := do(http.MethodGet, url+engine, "", nil)
+	var open struct{ SID string }
+	if err == nil {
+		err = json.Unmarshal([]byte(strings.TrimPrefix(body, "0")), &open)
+	}
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("handshake: %d %s %v", status, body, err)
+	}
+	url += engine + "&sid=" + open.SID
+	if status, body, _, err = do(http.MethodPost, url, "40"+nsp+","+auth, nil); err != nil || status != http.StatusOK {
+		t.Fatalf("POST: %d %s %v", status, body, err)
+	}
+	status, body, _, err = do(http.MethodGet, url, "", nil)
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("GET: %d %s %v", status, body, err)
+	}
+	return body
+}
+
+// Who applies the base has no open relay on the network.
+func TestKubernetes_BaseIsNotOpen(t *testing.T) {
+	t.Parallel()
+	url := startPod(t, "base").url()
+	for auth, want := range map[string]string{
+		"": `44/chat,{"message":`, `{"token":"a guess"}`: `44/chat,{"message":`,
+		`{"token":"one-clients-token"}`: `40/chat,{"sid":`, `{"token":"another-clients-token"}`: `40/chat,{"sid":`,
+	} {
+		if got := connectPolling(t, url, "/chat", auth); !strings.HasPrefix(got, want) {
+			t.Errorf("with the auth %s a client hears %s, want %s", auth, got, want)
+		}
+	}
+	if err := wantStatus(url+"/socket.io/status.json", http.StatusUnauthorized); err != nil {
+		t.Error(err)
+	}
+	example := startPod(t, "components/config").url()
+	if got := connectPolling(t, example, "/chat", ""); !strings.HasPrefix(got, `44/chat,`) {
+		t.Errorf("with the example a client without a token hears %s", got)
+	}
+	if got := connectPolling(t, example, "/room/1", ""); !strings.HasPrefix(got, `40/room/1,{"sid":`) {
+		t.Errorf("with the example a client hears %s in a room that is open", got)
+	}
+}
+
+// The lines that the file names open it, and no others.
+func TestKubernetes_FewLinesOpenTheBase(t *testing.T) {
+	t.Parallel()
+	text := render(t, kubernetes+"/base/dynamicio.yaml",
+		change{"    connect:\n      tokens-file: /run/secrets/dynamicio/client-tokens\n", "    connect: none\n", 1})
+	file := filepath.Join(t.TempDir(), "dynamicio.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, "--config", file)
+	if got := connectPolling(t, s.url(), "/chat", ""); !strings.HasPrefix(got, `40/chat,{"sid":`) {
+		t.Errorf("a client hears %s", got)
 	}
 }
 
@@ -191,11 +297,12 @@ func TestKubernetes_TimeToDrain(t *testing.T) {
 	}
 }
 
-// A restart does not bring Redis back.
-func TestKubernetes_LivenessIsNotReadiness(t *testing.T) {
+// Redis being unavailable restarts no pod and takes none out of the Service, as the README
+// promises; a pod that has never met Redis does not get in.
+func TestKubernetes_ProbesLeaveRedisOut(t *testing.T) {
 	t.Parallel()
 	m := named(t, "Deployment", "dynamicio")
-	for probe, want := range map[string]string{"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"} {
+	for probe, want := range map[string]string{"startupProbe": "/readyz", "livenessProbe": "/healthz", "readinessProbe": "/readyz?exclude=redis"} {
 		if got := m.text(nodePod + "/" + probe + "/httpGet/path"); got != want {
 			t.Errorf("%s asks %q, want %q", probe, got, want)
 		}
@@ -305,10 +412,20 @@ func TestKubernetes_Trial(t *testing.T) {
 		key, value, _ := strings.Cut(literal, "=")
 		values[key] = value
 	}
-	for _, e := range named(t, "Deployment", "dynamicio").list(nodePod + "/env") {
-		ref := valueAt(e, "valueFrom/secretKeyRef")
-		if ref != nil && (valueAt(ref, "name") != secrets[0].Name || values[valueAt(ref, "key").(string)] == "") {
-			t.Errorf("the trial has no %v", ref)
+	m := named(t, "Deployment", "dynamicio")
+	if got := m.text(podSpec + "/volumes/1/secret/secretName"); got != secrets[0].Name {
+		t.Errorf("the nodes want the Secret %q, the trial makes %q", got, secrets[0].Name)
+	}
+	folder := mountOf(t, m, "secrets") + "/"
+	config := render(t, kubernetes+"/base/dynamicio.yaml")
+	for _, of := range append(nodeArgs(m), strings.Split(config, "\n")...) {
+		if _, key, ok := strings.Cut(of, folder); ok && values[key] == "" {
+			t.Errorf("the trial's Secret has no %q", key)
+		}
+	}
+	for _, token := range []string{"status-token", "client-tokens"} {
+		if len(values[token]) < 16 {
+			t.Errorf("%s is %q, which is warned of", token, values[token])
 		}
 	}
 	redis := named(t, "Service", "dynamicio-redis")
@@ -323,19 +440,19 @@ func TestKubernetes_ConfigFile(t *testing.T) {
 	const folder = "components/config"
 	generator := kustomizations(t)[folder].ConfigMapGenerator[0]
 	file := generator.Files[0]
-	bin, err := dynamicio()
-	if err != nil {
-		t.Fatal(err)
+	base := kustomizations(t)["base"].ConfigMapGenerator[0]
+	if generator.Name != base.Name || generator.Behavior != "replace" || base.Behavior != "" {
+		t.Errorf("%s is not in place of the base's: %+v, %+v", folder, generator, base)
 	}
-	if out, err := exec.CommandContext(t.Context(), bin, "config", "check", filepath.Join(kubernetes, folder, file)).CombinedOutput(); err != nil {
-		t.Errorf("config check: %v\n%s", err, out)
+	if _, err := os.Stat(filepath.Join(kubernetes, folder, file)); err != nil {
+		t.Error(err)
 	}
-	patch := readYAML(t, filepath.Join(kubernetes, folder, "deployment.yaml"))[0]
-	mount := patch.text(nodePod + "/volumeMounts/0/mountPath")
-	if got := patch.text(nodePod + "/env/0/value"); got != mount+"/"+file {
-		t.Errorf("the file is looked for as %s, and is %s/%s", got, mount, file)
+	m := named(t, "Deployment", "dynamicio")
+	mount := mountOf(t, m, "config")
+	if !slices.Contains(nodeArgs(m), "--config="+mount+"/"+base.Files[0]) || file != base.Files[0] {
+		t.Errorf("the nodes are told %q; the file is %s/%s", nodeArgs(m), mount, file)
 	}
-	if patch.at(nodePod+"/volumeMounts/0/name") != patch.at(podSpec+"/volumes/0/name") || patch.text(podSpec+"/volumes/0/configMap/name") != generator.Name {
+	if m.text(podSpec+"/volumes/0/configMap/name") != base.Name {
 		t.Error("what is mounted is not the file's ConfigMap")
 	}
 }

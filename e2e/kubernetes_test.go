@@ -111,8 +111,9 @@ type kustomization struct {
 	}
 	Patches            []struct{ Path string }
 	ConfigMapGenerator []struct {
-		Name  string
-		Files []string
+		Name     string
+		Behavior string
+		Files    []string
 	} `yaml:"configMapGenerator"`
 	SecretGenerator []struct {
 		Name     string
@@ -285,7 +286,7 @@ func TestKubernetes_MistakesAreFound(t *testing.T) {
 		{"Deployment", "dynamicio", "spec/template/spec/containers/0", set("args", "serve"), "/containers/0/args: type"},
 		{"Deployment", "dynamicio", "spec/template/spec/containers/0", remove("name"), "name"},
 		{"Deployment", "dynamicio", "spec/template/spec/containers/0/lifecycle/preStop/sleep", set("seconds", "10s"), "/preStop/sleep/seconds: type"},
-		{"Deployment", "dynamicio", "spec/template/spec/containers/0/env/0/valueFrom/secretKeyRef", rename("key", "keys"), "/secretKeyRef/keys: there is no such field"},
+		{"Deployment", "dynamicio", "spec/template/spec/volumes/1/secret", rename("secretName", "name"), "/secret/name: there is no such field"},
 		{"Deployment", "dynamicio", "spec/template/spec/containers/0/resources/limits", set("memory", []any{}), "/resources/limits/memory"},
 		{"Service", "dynamicio", "spec/ports/0", set("port", "http"), "/spec/ports/0/port: type"},
 		{"Service", "dynamicio", "spec", rename("selector", "selectors"), "/spec/selectors: there is no such field"},

@@ -118,7 +118,7 @@ func TestTraefik_Files(t *testing.T) {
 			}
 			service, ok := c.HTTP.Services[router.Service]
 			lb := service.LoadBalancer
-			if !ok || len(lb.Servers) != 3 || !lb.PassHostHeader || lb.HealthCheck.Path != "/readyz" {
+			if !ok || len(lb.Servers) != 3 || !lb.PassHostHeader || lb.HealthCheck.Path != "/readyz?exclude=redis" {
 				t.Errorf("the service is %+v", service)
 			}
 			if lb.Strategy != strategy || (lb.Sticky != nil) != (sticky == "cookie") {
