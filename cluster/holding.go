@@ -66,47 +66,77 @@ func (h *holding) run() {
 	}
 }
 
+// errNoSession: a holder that cannot register decides nothing, and keeps others from deciding.
+var errNoSession = errors.New("cluster: no session for a node TTL")
+
 // decide retires, evicts and sweeps as long as the lease is held, and returns
-// why it is not. Between two looks it sleeps until something is due or a notice
-// comes.
+// why it is not. The three take turns, each with one bounded step, so that none holds up
+// another. Between two turns it sleeps until something is due or a notice comes.
 func (h *holding) decide(held *lease.Held) error {
 	m := h.member
-	var evictAt time.Time
+	t := turn{sweep: true} // the last holder may have left something
 	for {
-		if err := cmp.Or(held.Check(), m.ctx.Err()); err != nil {
+		err := cmp.Or(held.Check(), m.ctx.Err())
+		if err == nil && m.awayFor() > m.dir.NodeTTL() {
+			err = errNoSession
+		}
+		if err != nil {
 			return err
 		}
 		wait := m.dir.NodeTTL() / 4
 		if s := m.current(); s != nil {
-			var err error
-			if !time.Now().Before(evictAt) {
-				evictAt = time.Now().Add(wait) // it wants to be looked at three times in a node TTL at least
-				var next time.Duration
-				if next, err = h.evict(held, s); err == nil {
-					evictAt = time.Now().Add(min(wait, max(next, time.Millisecond)))
-				}
-			}
-			if err == nil {
-				var next time.Duration
-				if next, err = h.retire(held, s); err == nil && next >= 0 {
-					wait = min(wait, next)
-				}
-			}
-			if errors.Is(err, lease.ErrLost) {
+			if wait, err = h.take(held, s, &t); errors.Is(err, lease.ErrLost) {
 				return err
 			}
-			wait = max(0, min(wait, time.Until(evictAt)))
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-held.Context().Done(): // the check says why
 		case <-m.ctx.Done():
 		case <-m.decide:
-			evictAt = time.Time{} // a node may have gone: what it leaves has to be swept
+			t = turn{sweep: true} // a node may have gone: what it leaves has to be swept
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
+}
+
+// turn is what a holder has to do next.
+type turn struct {
+	evictAt time.Time
+	sweep   bool // there may be something to sweep
+}
+
+// take does one step of each kind and says when the next is due.
+func (h *holding) take(held *lease.Held, s *Session, t *turn) (wait time.Duration, err error) {
+	wait = h.member.dir.NodeTTL() / 4
+	if !time.Now().Before(t.evictAt) {
+		t.evictAt = time.Now().Add(wait) // it wants to be looked at three times in a node TTL at least
+		next, err := h.evict(held, s)
+		if err != nil {
+			return wait, err
+		}
+		t.evictAt = time.Now().Add(min(wait, max(next, time.Millisecond)))
+		t.sweep = true
+	}
+	if t.sweep {
+		swept, err := s.Sweep(held.Context(), held.Token())
+		if err != nil {
+			return wait, err
+		}
+		t.sweep = swept.More
+	}
+	next, err := h.retire(held, s)
+	if err != nil {
+		return wait, err
+	}
+	if t.sweep {
+		return 0, nil
+	}
+	if next >= 0 {
+		wait = min(wait, next)
+	}
+	return max(0, min(wait, time.Until(t.evictAt))), nil
 }
 
 // current is the session that commands go over, nil while away.
@@ -116,11 +146,10 @@ func (m *Member) current() *Session {
 	return m.session
 }
 
-// evict counts out who was silent for too long, sweeps up what they leave, and says
-// when the next may have been.
+// evict ends the sessions of nodes that were silent for too long, and says when the next may have been.
 func (h *holding) evict(held *lease.Held, s *Session) (time.Duration, error) {
-	ctx, m := held.Context(), h.member
-	d, err := s.Evict(ctx, held.Token())
+	m := h.member
+	d, err := s.Evict(held.Context(), held.Token())
 	if err != nil {
 		return 0, err
 	}
@@ -129,13 +158,6 @@ func (h *holding) evict(held *lease.Held, s *Session) (time.Duration, error) {
 	m.mu.Unlock()
 	for _, id := range d.Evicted {
 		m.log.Warn("node evicted: silent past its time", "evicted", id)
-	}
-	for more := true; more; {
-		swept, err := s.Sweep(ctx, held.Token())
-		if err != nil {
-			return 0, err
-		}
-		more = swept.More
 	}
 	return d.Wait, nil
 }

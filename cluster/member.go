@@ -61,7 +61,7 @@ type Member struct {
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup // carry, listen and hold.run
-	calls  sync.WaitGroup // expiries and retirements that the registry is being told of
+	calls  crew           // expiries and retirements that the registry is being told of
 
 	wake     chan struct{} // holds a token when the courier has something to do
 	compare  chan struct{} // holds a token when notices may have been lost

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/dynamicio/dynamicio/cluster/redistest"
 	"github.com/dynamicio/dynamicio/namespace"
 )
@@ -75,7 +77,21 @@ type testMember struct {
 
 func (w *world) member(id string, o MemberOptions) *testMember {
 	w.Helper()
-	d := w.directory(id, Options{NodeTTL: memberTTL, Timeout: 2 * time.Second})
+	return w.memberOf(w.directory(id, Options{NodeTTL: memberTTL, Timeout: 2 * time.Second}), o)
+}
+
+// memberOver is member with a client of the test's.
+func (w *world) memberOver(client redis.UniversalClient, id string, o MemberOptions) *testMember {
+	w.Helper()
+	d, err := New(client, Options{Node: id, NodeTTL: memberTTL, Timeout: 2 * time.Second})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return w.memberOf(d, o)
+}
+
+func (w *world) memberOf(d *Directory, o MemberOptions) *testMember {
+	w.Helper()
 	o.LeaseTTL, o.Logger = memberTTL, slog.New(slog.DiscardHandler)
 	m, err := NewMember(d, d.client, o)
 	if err != nil {
