@@ -36,7 +36,7 @@ func (s *Server) ready() error {
 
 // serving is ready without what depends on Redis.
 func (s *Server) serving() error {
-	if s.draining.Load() {
+	if s.leaving.Load() || s.draining.Load() {
 		return errors.New("draining")
 	}
 	return nil

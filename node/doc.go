@@ -4,7 +4,7 @@
 //
 // A [Server] is made with [New]. It serves as soon as it gets requests:
 // mount it in a program of your own, or let [Server.ListenAndServe] run it
-// until its context ends, when it drains: it takes no new connections, ends
-// those it has (clients reconnect by themselves, to another node if there is
-// one), and waits for the handlers.
+// until its context ends, when it drains: it is not ready any more, takes no new
+// connections, ends those it has one after the other (clients reconnect by
+// themselves, to another node if there is one), and waits for the handlers.
 package node

@@ -108,8 +108,19 @@ type Options struct {
 	// ConnectTimeout is how long a connection may stay without joining a
 	// namespace. Default 45 seconds.
 	ConnectTimeout time.Duration
-	// DrainTimeout is how long ListenAndServe waits for clients to go and for
-	// handlers to return when it stops. Default 10 seconds.
+	// DrainDelay is how long a stop only fails the readiness check, so that load
+	// balancers notice: until then clients are served as ever, new ones too.
+	// Default none.
+	DrainDelay time.Duration
+	// DrainSpread is the time over which a stop then ends connections, one after the
+	// other, so that the clients do not all come to the other nodes at once. A few
+	// clients are ended sooner: 20 a second, or more. It must be shorter than
+	// DrainTimeout. Default 5 seconds, or half of DrainTimeout if that is less;
+	// negative: all at once.
+	DrainSpread time.Duration
+	// DrainTimeout is how long all of a stop after DrainDelay may take: the spread,
+	// and the wait for handlers to return. What is left then is cut off. Default
+	// 10 seconds.
 	DrainTimeout time.Duration
 
 	// AllowEIO3 lets clients of Socket.IO v2 (Engine.IO 3) in.
@@ -161,6 +172,7 @@ type Options struct {
 // Defaults that are this package's own.
 const (
 	defaultDrainTimeout = 10 * time.Second
+	defaultDrainSpread  = 5 * time.Second
 	defaultLeaseTTL     = 5 * time.Second
 	defaultNodeTTL      = 10 * time.Second
 
@@ -173,7 +185,7 @@ const (
 func Defaults() Options {
 	engine, limits := engineio.Defaults(), namespace.Defaults()
 	o := Options{
-		NodeTTL: defaultNodeTTL, LeaseTTL: defaultLeaseTTL, DrainTimeout: defaultDrainTimeout,
+		NodeTTL: defaultNodeTTL, LeaseTTL: defaultLeaseTTL, DrainTimeout: defaultDrainTimeout, DrainSpread: defaultDrainSpread,
 		Retirement: limits.Retirement, ConnectTimeout: limits.ConnectTimeout,
 		PingInterval: engine.PingInterval, PingTimeout: engine.PingTimeout, UpgradeTimeout: engine.UpgradeTimeout,
 		MaxPayload: engine.MaxPayload, MaxQueue: engine.MaxQueue, MaxSessions: engine.MaxSessions,
@@ -189,8 +201,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxHeaderBytes < 0 {
 		return o, fmt.Errorf("node: Options.MaxHeaderBytes is %d, must not be negative", o.MaxHeaderBytes)
 	}
-	if o.DrainTimeout < 0 {
-		return o, fmt.Errorf("node: Options.DrainTimeout is %v, must not be negative", o.DrainTimeout)
+	if err := o.completeDrain(); err != nil {
+		return o, err
 	}
 	if o.StatusActions && o.StatusToken == "" {
 		return o, errors.New("node: Options.StatusActions needs a StatusToken: who may act must be told from who may look")
@@ -213,7 +225,6 @@ func (o Options) withDefaults() (Options, error) {
 	case "/healthz", "/readyz", "/metrics":
 		return o, fmt.Errorf("node: Options.Path is %q, which is taken by the node itself", o.Path)
 	}
-	o.DrainTimeout = cmp.Or(o.DrainTimeout, defaultDrainTimeout)
 	o.LeaseTTL = cmp.Or(o.LeaseTTL, defaultLeaseTTL)
 	o.NodeTTL = cmp.Or(o.NodeTTL, defaultNodeTTL)
 	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, defaultMaxHeaderBytes)
@@ -226,4 +237,23 @@ func (o Options) withDefaults() (Options, error) {
 		o.NodeID = host + "-" + randomSuffix()
 	}
 	return o, nil
+}
+
+// completeDrain sets the defaults of how the node stops.
+func (o *Options) completeDrain() error {
+	for _, d := range [...]struct {
+		option string
+		value  time.Duration
+	}{{"DrainTimeout", o.DrainTimeout}, {"DrainDelay", o.DrainDelay}} {
+		if d.value < 0 {
+			return fmt.Errorf("node: Options.%s is %v, must not be negative", d.option, d.value)
+		}
+	}
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, defaultDrainTimeout)
+	if o.DrainSpread >= o.DrainTimeout {
+		return fmt.Errorf("node: Options.DrainSpread is %v, must be shorter than Options.DrainTimeout, which is %v: not all connections would have their turn",
+			o.DrainSpread, o.DrainTimeout)
+	}
+	o.DrainSpread = max(0, cmp.Or(o.DrainSpread, min(defaultDrainSpread, o.DrainTimeout/2)))
+	return nil
 }

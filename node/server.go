@@ -39,6 +39,7 @@ type Server struct {
 	collector prometheus.Collector
 	mux       *http.ServeMux
 	started   time.Time
+	leaving   atomic.Bool // it is about to drain, and not ready any more
 	draining  atomic.Bool
 	address   atomic.Pointer[string]
 }
@@ -201,83 +202,6 @@ func (s *Server) OnRetire(hook func(fullName string, epoch uint64)) { s.registry
 // NodeID is the name of the node in its cluster.
 func (s *Server) NodeID() string { return s.opts.NodeID }
 
-// Drain stops taking new connections and lets those that exist go on; the
-// readiness check fails from then on, so that load balancers look elsewhere.
-func (s *Server) Drain() {
-	if !s.draining.Swap(true) {
-		s.log.Info("draining", "node", s.opts.NodeID)
-		s.engine.Drain()
-		s.status.Close()
-		if s.cluster != nil {
-			s.cluster.Drain()
-		}
-	}
-}
-
-// Close ends all connections and waits for their handlers, or until ctx is
-// over. Clients see their transport close, and reconnect by themselves.
-func (s *Server) Close(ctx context.Context) error {
-	s.Drain()
-	s.registry.Stop() // first: what the leaving sockets empty must not retire
-	return errors.Join(s.engine.Close(ctx), s.closeRest(ctx))
-}
-
-// closeRest closes what stands behind the transports.
-func (s *Server) closeRest(ctx context.Context) error {
-	err := s.registry.Close(ctx)
-	s.counts.sampler.Close()
-	if s.cluster != nil {
-		err = errors.Join(err, s.cluster.Close(ctx))
-	}
-	return err
-}
-
 // Handle serves another path beside the node's own, with a pattern of
 // [http.ServeMux]. It is called before the node serves.
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
-
-// ListenAndServe serves on a TCP address until ctx ends, then drains and
-// closes. It returns nil after a stop in good order.
-func (s *Server) ListenAndServe(ctx context.Context, addr string) error {
-	// Engine.IO has heartbeats of its own: those of TCP would only cost five
-	// system calls a connection.
-	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		s.draining.Store(true) // nothing has been served that would have to be drained
-		return errors.Join(err, s.Close(context.Background()))
-	}
-	return s.Serve(ctx, l)
-}
-
-// Serve is ListenAndServe on a listener, which it closes.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	if s.opts.Address == "" {
-		addr := l.Addr().String()
-		s.address.Store(&addr)
-	}
-	h := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    s.opts.MaxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(l) }() // ends with h.Shutdown, or with l
-	s.log.Info("listening", "address", l.Addr().String(), "node", s.opts.NodeID, "path", s.opts.Path)
-
-	var err error
-	select {
-	case err = <-served:
-		err = fmt.Errorf("node: %w", err)
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.Background(), s.opts.DrainTimeout)
-	defer cancel()
-	err = errors.Join(err, s.Close(stop))
-	if shut := h.Shutdown(stop); shut != nil {
-		err = errors.Join(err, fmt.Errorf("node: %w", shut), h.Close())
-	}
-	s.log.Info("stopped", "node", s.opts.NodeID)
-	return err
-}

@@ -94,7 +94,7 @@ func demo(ctx context.Context, out io.Writer, log *slog.Logger, listen string, n
 		srv, err := node.New(node.Options{
 			// A short node TTL: nothing is decided before a new cluster is as old as that.
 			Redis: redis.URL(), Cluster: "demo", NodeID: all[i].ID, NodeTTL: 2 * time.Second, Retirement: retirement,
-			PublicStatus: true, DrainTimeout: 3 * time.Second, Logger: log, Origins: demoOrigins(listeners),
+			PublicStatus: true, DrainSpread: -1, DrainTimeout: 3 * time.Second, Logger: log, Origins: demoOrigins(listeners),
 		})
 		if err != nil {
 			cancel()

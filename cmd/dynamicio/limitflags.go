@@ -43,8 +43,11 @@ func (f *serveFlags) addLimits(flags *pflag.FlagSet) {
 
 // mayBeZero are the numbers for which 0 has a meaning of its own, which their
 // help tells. All others must be above 0.
-var mayBeZero = map[string]bool{"max-sessions": true, "handshakes-per-second": true, "events-per-second": true, "max-connection-bytes": true,
-	"max-sessions-per-address": true, "controls-per-second": true}
+var mayBeZero = map[string]bool{
+	"max-sessions": true, "handshakes-per-second": true, "events-per-second": true, "max-connection-bytes": true,
+	"max-sessions-per-address": true, "controls-per-second": true,
+	"drain-delay": true, "drain-spread": true,
+}
 
 // checkNumbers refuses numbers and durations that are out of range.
 func checkNumbers(flags *pflag.FlagSet) (wrong []error) {
@@ -83,3 +86,23 @@ func checkNumbers(flags *pflag.FlagSet) (wrong []error) {
 // maxDuration is far above what makes sense, and far below what overflows when
 // durations are added.
 const maxDuration = 10 * 365 * 24 * time.Hour
+
+// nodeOptions are the options of the node, all but the logger. Of the flags below
+// 0 has a meaning of its own, of the options it is the default.
+func (s *settings) nodeOptions() node.Options {
+	o := s.options
+	for _, rate := range [...]*float64{&o.HandshakesPerSecond, &o.Limits.EventsPerSecond} {
+		if *rate == 0 {
+			*rate = -1
+		}
+	}
+	for _, bound := range [...]*int{&o.MaxSessionsPerAddress, &o.ControlsPerSecond} {
+		if *bound == 0 {
+			*bound = -1
+		}
+	}
+	if o.DrainSpread == 0 {
+		o.DrainSpread = -1
+	}
+	return o
+}

@@ -90,6 +90,7 @@ func TestFlags_NumbersAreInRange(t *testing.T) {
 		}
 		if mayBeZero[f.Name] {
 			delete(values, "0")
+			delete(values, "0s")
 			if !strings.Contains(f.Usage, "0: ") {
 				t.Errorf("the help of --%s does not say what 0 means", f.Name)
 			}
@@ -112,7 +113,7 @@ func TestFlags_ZeroIsNoBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := s.options; o.HandshakesPerSecond >= 0 || o.Limits.EventsPerSecond >= 0 || o.MaxSessions != 0 {
+	if o := s.nodeOptions(); o.HandshakesPerSecond >= 0 || o.Limits.EventsPerSecond >= 0 || o.MaxSessions != 0 {
 		t.Errorf("handshakes a second: %v, sessions: %d", o.HandshakesPerSecond, o.MaxSessions)
 	}
 }

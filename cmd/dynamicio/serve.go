@@ -60,7 +60,7 @@ func serve(ctx context.Context, given *pflag.FlagSet, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	o := s.options
+	o := s.nodeOptions()
 	if o.Logger, err = newLogger(logs, s.logFormat, s.logLevel); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (f *serveFlags) groups() []config.Group {
 			flags.StringArrayVar(&o.Origins, "cors-origin", nil, `origin whose pages may connect from another host, "*" for all; repeatable`)
 			flags.BoolVar(&o.TrustProxy, "trust-proxy", false, "take clients' addresses from X-Forwarded-For, which a proxy in front must set")
 			flags.BoolVar(&o.AllowEIO3, "allow-eio3", false, "let clients of Socket.IO v2 in")
-			flags.DurationVar(&o.DrainTimeout, "drain-timeout", defaults.DrainTimeout, "time for clients to go when the node stops")
+			f.addDrain(flags)
 		}),
 		group("Cluster", func(flags *pflag.FlagSet) {
 			flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
@@ -157,16 +157,7 @@ func (f *serveFlags) complete() (wrong []error) {
 	o.DropHostPort = f.hostPort == "drop"
 	o.RefuseWhenAway = f.whenAway == "refuse"
 	o.GoDialect = f.busDialect == "go"
-	for _, rate := range []*float64{&o.HandshakesPerSecond, &o.Limits.EventsPerSecond} {
-		if *rate == 0 {
-			*rate = -1 // of the option, 0 is the default
-		}
-	}
-	for _, bound := range [...]*int{&o.MaxSessionsPerAddress, &o.ControlsPerSecond} {
-		if *bound == 0 {
-			*bound = -1 // likewise
-		}
-	}
+	note(f.checkDrain())
 	if o.Path == "" || o.Path[0] != '/' {
 		note(usagef("--path is %q, must begin with a slash", o.Path))
 	}

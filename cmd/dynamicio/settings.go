@@ -151,6 +151,7 @@ func (s *settings) readFile(name string, stdin io.Reader) error {
 // mistakes reads the secrets that stand in files, holds the values against each
 // other and says what is wrong with them.
 func (s *settings) mistakes() (wrong config.Errors) {
+	s.fitDrain()
 	for _, err := range slices.Concat(s.readSecrets(), checkNumbers(s.flags), s.complete()) {
 		wrong = append(wrong, s.explain(err))
 	}
@@ -173,7 +174,7 @@ func (s *settings) mistakes() (wrong config.Errors) {
 // the packages look at their options. Each package tells of one mistake only,
 // so they are given one option at a time, and all if there is none.
 func (s *settings) verify() error {
-	o := s.options
+	o := s.nodeOptions()
 	o.Redis = ""
 	probes := []node.Options{
 		{Path: o.Path},

@@ -103,6 +103,8 @@ func TestServe_WrongConfiguration(t *testing.T) {
 		"host: /(/":                               `f.yaml:1: host is "/(/", want "*", "true", a host name or /a regular expression/: error parsing regexp: missing closing`,
 		"listen: 8080":                            `f.yaml:1: listen is "8080", want host:port or :port`,
 		"retirement: 0s":                          "f.yaml:1: retirement is 0s, must be above 0",
+		"drain-timeout: 5s\ndrain-spread: 5s":     "f.yaml:2: drain-spread is 5s, must be shorter than drain-timeout, which is 5s",
+		"drain-delay: -1s":                        "f.yaml:1: drain-delay is \"-1s\", must not be negative",
 		"cors-origin: [a.example]":                `f.yaml:1: cors-origin has "a.example"`,
 		"status-actions: true":                    "f.yaml:1: status-actions needs a --status-token",
 		"redis: ftp://user:hunter2@x":             "f.yaml:1: redis: scheme",

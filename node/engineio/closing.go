@@ -38,6 +38,7 @@ func (e ending) because(cause error) ending {
 var (
 	endForced   = ending{status: ws.StatusNormalClosure, linger: closeGrace}
 	endShutdown = ending{status: ws.StatusGoingAway}
+	endShed     = ending{status: ws.StatusGoingAway, linger: closeGrace}
 	// The client closed. Over polling its POST can overtake the GET that it
 	// sent just before; that one gets a noop, as if it had come first.
 	endClient = ending{drop: true, status: ws.StatusNormalClosure, noop: true, linger: farewell}

@@ -36,6 +36,7 @@ type Server struct {
 	draining bool               // no new sessions
 	stopping bool               // Close was called
 	done     chan struct{}      // closed when stopping and nothing is active
+	vacant   chan struct{}      // closed when draining and conns is empty; nil: nobody waits
 }
 
 var errNoAccept = errors.New("engineio: no Accept function")
@@ -257,8 +258,14 @@ func (s *Server) admit(c *Conn) (refusal, bool) {
 // forget takes a session out of the table.
 func (s *Server) forget(c *Conn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.conns[c.id]; !there {
+		return
+	}
 	delete(s.conns, c.id)
-	s.mu.Unlock()
+	if s.vacant != nil && len(s.conns) == 0 {
+		close(s.vacant)
+	}
 }
 
 // sessionOver is called once for each admitted session, when nothing works for
