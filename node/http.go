@@ -19,14 +19,14 @@ func (s *Server) routes() *http.ServeMux {
 		mux.Handle(base, s.engine)
 	}
 	if !s.opts.DisableClient {
-		bundle := client.Handler(s.opts.Path)
+		bundle := s.engine.CORS(client.Handler(s.opts.Path))
 		for _, name := range client.Names() {
 			mux.Handle(base+"/"+name, bundle)
 		}
 	}
 	s.status = s.newStatus()
 	mux.Handle(base+"/status", s.status)
-	mux.Handle(base+"/status.json", s.status)
+	mux.Handle(base+"/status.json", s.engine.CORS(s.status))
 	mux.Handle(base+"/status/", s.status)
 	if !s.opts.DisableMetrics {
 		mux.Handle("/metrics", s.metrics)

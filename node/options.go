@@ -81,7 +81,9 @@ type Options struct {
 	StatusActions bool
 
 	// Origins are the origins ("https://example.com") whose pages may connect
-	// from another host; "*" is all. Default none.
+	// from another host, and read status.json and the client's files. In
+	// "https://*.example.com" the star stands for one label; "null" and "file://"
+	// are pages without an origin, such as files; "*" is all. Default none.
 	Origins []string
 	// Cookie is the template of a cookie that carries the session id, for
 	// sticky load balancing. Default none.

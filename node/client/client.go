@@ -73,7 +73,7 @@ func Open(name string) (io.ReadCloser, error) {
 // for which alone a strong validator would have to tell them apart. Unlike there, Vary names
 // Accept-Encoding, which a cache in between needs, and neither br nor deflate is offered.
 //
-// Cross-origin headers are not its matter; an ES module imported by a page of
+// Cross-origin headers are for who wraps it; an ES module imported by a page of
 // another origin needs them.
 func Handler(path string) http.Handler {
 	prefix := strings.TrimRight(path, "/") + "/"
@@ -98,7 +98,7 @@ func serve(w http.ResponseWriter, r *http.Request, name string, data []byte) {
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=0") // keep it, but ask each time
 	h.Set("ETag", etag)
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding")
 	if matches(r.Header.Values("If-None-Match")) {
 		w.WriteHeader(http.StatusNotModified)
 		return

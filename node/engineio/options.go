@@ -60,10 +60,11 @@ type Options struct {
 	// empty Path "/". Default none.
 	Cookie *http.Cookie
 	// Origins are the origins ("https://example.com") whose pages may connect,
-	// besides the pages of the request's own host; "*" allows every origin, but
-	// then polling takes no credentials (the Fetch standard wants a named origin
-	// for those). Requests without an Origin header do not come from a page and
-	// are allowed. Default none.
+	// besides the pages of the request's own host. In "https://*.example.com" the
+	// star stands for one label; "null" and "file://" are pages without an origin,
+	// such as files. "*" allows every origin, but then polling takes no credentials
+	// (the Fetch standard wants a named origin for those). Requests without an
+	// Origin header do not come from a page and are allowed. Default none.
 	Origins []string
 
 	// HandshakesPerSecond bounds the new sessions of one remote address (of
@@ -142,8 +143,8 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	for _, origin := range o.Origins {
-		if _, ok := parseOrigin(origin); !ok && origin != "*" {
-			return o, fmt.Errorf("engineio: Options.Origins has %q, want scheme://host[:port] or *", origin)
+		if err := checkOrigin(origin); err != nil {
+			return o, fmt.Errorf("engineio: Options.Origins has %q: %w", origin, err)
 		}
 	}
 	if o.Cookie != nil {

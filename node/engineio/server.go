@@ -28,6 +28,8 @@ type Server struct {
 	stats   counters
 	begun   time.Time
 
+	strangers strangers
+
 	// mu guards the fields below. It is a leaf.
 	mu       sync.RWMutex
 	conns    map[string]*Conn   // by session id; those that are closing included, while they can be asked
@@ -65,9 +67,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	upgrade := isUpgrade(r)
-	if upgrade {
+	switch {
+	case isUpgrade(r):
 		s.serve(w, r, true)
+		return
+	case isPreflight(r) && !s.origins.allows(r):
+		s.noteOrigin(r)
+		s.refuse(w, r, refuseOrigin)
 		return
 	}
 	s.origins.cors.ServeHTTP(w, r, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, false) })
@@ -95,6 +101,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, upgrade bool) {
 		return
 	}
 	if !s.origins.allows(r) {
+		s.noteOrigin(r)
 		s.refuse(w, r, refuseOrigin)
 		return
 	}

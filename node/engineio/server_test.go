@@ -128,21 +128,6 @@ func TestServer_Origins(t *testing.T) {
 	}
 }
 
-func TestServer_Preflight(t *testing.T) {
-	h := newHost(t, Options{Origins: []string{"https://other.com"}})
-	for origin, want := range map[string]string{"https://other.com": "https://other.com", "https://evil.com": ""} {
-		r := httptest.NewRequest("OPTIONS", "/socket.io/?EIO=4&transport=polling", nil)
-		r.Header.Set("Origin", origin)
-		r.Header.Set("Access-Control-Request-Method", "POST")
-		r.Header.Set("Access-Control-Request-Headers", "x-custom")
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		check(t, "status", w.Code, 204)
-		check(t, "allow", w.Header().Get("Access-Control-Allow-Origin"), want)
-	}
-	h.shut()
-}
-
 // A page of another origin cannot open a WebSocket either: browsers ask nobody
 // before they try.
 func TestServer_WebSocketOrigin(t *testing.T) {
