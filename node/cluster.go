@@ -39,5 +39,5 @@ func (s *Server) serving() error {
 	if s.leaving.Load() || s.draining.Load() {
 		return errors.New("draining")
 	}
-	return nil
+	return s.accepting.check()
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"io"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/dynamicio/dynamicio/node/client"
@@ -25,9 +24,10 @@ func (s *Server) routes() *http.ServeMux {
 		}
 	}
 	s.status = s.newStatus()
-	mux.Handle(base+"/status", s.status)
-	mux.Handle(base+"/status.json", s.engine.CORS(s.status))
-	mux.Handle(base+"/status/", s.status)
+	status := s.knownHost(s.status)
+	mux.Handle(base+"/status", status)
+	mux.Handle(base+"/status.json", s.engine.CORS(status))
+	mux.Handle(base+"/status/", status)
 	if !s.opts.DisableMetrics {
 		mux.Handle("/metrics", s.metrics)
 	}
@@ -61,26 +61,5 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"code":3,"message":"Bad request"}`)
 		return
 	}
-	if s.opts.TrustProxy {
-		r = behindProxy(r)
-	}
-	s.mux.ServeHTTP(w, r)
-}
-
-// behindProxy returns the request as it came to the proxy: from the address
-// that the proxy has added last to X-Forwarded-For.
-func behindProxy(r *http.Request) *http.Request {
-	hops := r.Header.Values("X-Forwarded-For")
-	if len(hops) == 0 {
-		return r
-	}
-	last := hops[len(hops)-1]
-	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
-	addr, err := netip.ParseAddr(last)
-	if err != nil {
-		return r
-	}
-	forwarded := *r
-	forwarded.RemoteAddr = netip.AddrPortFrom(addr, 0).String()
-	return &forwarded
+	s.mux.ServeHTTP(w, s.opts.TrustProxy.behind(r))
 }

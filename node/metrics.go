@@ -24,6 +24,7 @@ func (s *Server) snapshot() *metrics.Snapshot {
 	snap := &metrics.Snapshot{
 		Node: s.opts.NodeID, Cluster: s.opts.Cluster, Version: Version(), Commit: Commit(),
 		Draining: s.draining.Load(), Ready: s.ready() == nil,
+		AcceptErrors: s.accepting.errors(), Status: s.status.Stats(),
 		Transport: s.engine.Stats(), Namespaces: s.registry.Stats(), Waiting: s.waiting(),
 	}
 	if s.cluster != nil {

@@ -88,10 +88,11 @@ type Options struct {
 	// Cookie is the template of a cookie that carries the session id, for
 	// sticky load balancing. Default none.
 	Cookie *http.Cookie
-	// TrustProxy takes a client's address from the last entry of
-	// X-Forwarded-For, which a proxy in front must set: otherwise clients could
-	// choose the address that the limits and the status page know them by.
-	TrustProxy bool
+	// TrustProxy says which proxies are believed on a client's address, in
+	// X-Forwarded-For, and on its TLS, in X-Forwarded-Proto. From all others the
+	// headers are ignored: clients could choose the address that the limits and the
+	// status page know them by. Default none; see [ParseProxies] and [DirectPeer].
+	TrustProxy Proxies
 	// DisableClient stops serving the JavaScript client under Path.
 	DisableClient bool
 	// DisableMetrics stops serving /metrics; [Server.MetricsHandler] and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -29,15 +28,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		addr := l.Addr().String()
 		s.address.Store(&addr)
 	}
-	h := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    s.opts.MaxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	h := s.newHTTP(s, mainListener)
 	served := make(chan error, 1)
-	go func() { served <- h.Serve(l) }() // ends with h.Shutdown, or with l
+	go func() { served <- h.Serve(s.accepting.watch(l, &s.accepting.main)) }() // ends with h.Shutdown, or with l
 	s.log.Info("listening", "address", l.Addr().String(), "node", s.opts.NodeID, "path", s.opts.Path)
 
 	select {
@@ -63,4 +56,20 @@ func (s *Server) stop(h *http.Server, within time.Duration, by func(context.Cont
 	}
 	s.log.Info("stopped", "node", s.opts.NodeID)
 	return err
+}
+
+// ServeAdmin serves a handler of one's own, for metrics or profiles, on a listener
+// beside the node's: with the same bounds, and its errors in the same log and
+// metrics. stop ends it at once, and waits for that.
+func (s *Server) ServeAdmin(l net.Listener, h http.Handler) (stop func()) {
+	srv := s.newHTTP(h, adminListener)
+	done := make(chan struct{})
+	go func() { // ends when srv is closed
+		defer close(done)
+		_ = srv.Serve(s.accepting.watch(l, &s.accepting.admin)) // always an error: that it was closed
+	}()
+	return func() {
+		_ = srv.Close() // of the listener, which is of no use any more
+		<-done
+	}
 }

@@ -39,6 +39,7 @@ type Server struct {
 	collector prometheus.Collector
 	mux       *http.ServeMux
 	started   time.Time
+	accepting accepting
 	leaving   atomic.Bool // it is about to drain, and not ready any more
 	draining  atomic.Bool
 	address   atomic.Pointer[string]
@@ -102,6 +103,7 @@ func New(opts Options) (*Server, error) {
 	s.counts.engine.Store(s.engine)
 	s.counts.sampler.Start()
 	s.mux = s.routes()
+	s.warnOfToken()
 	return s, nil
 }
 
@@ -128,7 +130,7 @@ func (s *Server) accept(c *engineio.Conn, r *http.Request) (engineio.Handler, er
 		Host:    host,
 		Address: clientAddress(r),
 		Time:    time.Now(),
-		Secure:  r.TLS != nil,
+		Secure:  secure(r),
 		XDomain: r.Header.Get("Origin") != "",
 	})
 }

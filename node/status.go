@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 
@@ -24,6 +25,7 @@ func (s *Server) newStatus() *status.Handler {
 	}
 	return status.NewHandler(status.NewCollector(o), status.Options{
 		Path: s.opts.Path, Public: s.opts.PublicStatus, Token: s.opts.StatusToken, Actions: s.opts.StatusActions, Logger: s.log,
+		Address: func(r *http.Request) netip.Addr { return engineio.AddressKey(r.RemoteAddr) },
 		Host: func(r *http.Request) string {
 			host, _ := s.hostOf(r)
 			if s.opts.Host.Matches(host) {
@@ -113,4 +115,29 @@ func (l statusLocal) Disconnect(fullName, id string) error {
 
 func (l statusLocal) Dismiss(ctx context.Context, fullName string) error {
 	return l.s.registry.Dismiss(ctx, fullName)
+}
+
+// knownHost refuses requests that name no host, where hosts are kept apart: they
+// would be taken for the main one's, which sees the namespaces of all.
+func (s *Server) knownHost(next http.Handler) http.Handler {
+	if s.opts.GetHost != nil || s.opts.Host.Matches("") {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "" {
+			http.Error(w, "status: the request has no Host header, which says whose status is wanted", http.StatusBadRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// shortestToken is how long a status token should be, in bytes, so that it cannot
+// be guessed.
+const shortestToken = 16
+
+func (s *Server) warnOfToken() {
+	if n := len(s.opts.StatusToken); n > 0 && n < shortestToken {
+		s.log.Warn("the status token is short enough to be guessed; take a random one, of 16 characters or more", "length", n)
+	}
 }

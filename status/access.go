@@ -29,6 +29,7 @@ const (
 	mayNothing access = iota
 	maySee
 	maySeeAsked // has presented the token
+	mayNotTry   // has presented too many wrong ones, so that this one was not looked at
 )
 
 // access judges a request by what it presents: a bearer's token counts before
@@ -43,7 +44,10 @@ func (h *Handler) access(r *http.Request) access {
 		return visitor
 	}
 	if token, ok := presented(r); ok {
-		if h.isToken(token) {
+		switch right, throttled := h.isRight(r, token); {
+		case throttled:
+			return mayNotTry
+		case right:
 			return maySeeAsked
 		}
 		return mayNothing
@@ -133,11 +137,14 @@ func (h *Handler) guarded(next func(http.ResponseWriter, *http.Request, access))
 			return
 		}
 		a := h.access(r)
-		if a == mayNothing {
+		switch a {
+		case mayNotTry:
+			tooManyGuesses(w)
+		case mayNothing:
 			h.refuse(w, r)
-			return
+		default:
+			next(w, r, a)
 		}
-		next(w, r, a)
 	}
 }
 
@@ -212,8 +219,12 @@ func (h *Handler) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if !h.isToken(form.Get("token")) {
-		h.log.Warn("status: a wrong token", "address", r.RemoteAddr)
+	right, throttled := h.isRight(r, form.Get("token"))
+	if throttled {
+		tooManyGuesses(w)
+		return
+	}
+	if !right {
 		h.askToken(w, http.StatusUnauthorized, "This is not the token.", cleanBack(form.Get("back")))
 		return
 	}

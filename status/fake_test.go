@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -132,6 +134,13 @@ func newTestHandler(t testing.TB, src Source, change func(*Options)) *Handler {
 	}
 	if change != nil {
 		change(&o)
+	}
+	if o.Address == nil { // what each address may is a test of its own
+		var last atomic.Uint32
+		o.Address = func(*http.Request) netip.Addr {
+			n := last.Add(1)
+			return netip.AddrFrom4([4]byte{192, byte(n >> 16), byte(n >> 8), byte(n)})
+		}
 	}
 	h := NewHandler(src, o)
 	t.Cleanup(h.Close)

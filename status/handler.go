@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -15,6 +16,9 @@ const (
 	// answersAtOnce is how many of them are made and sent at a time for visitors: who
 	// asks for large ones and does not read them would fill the node's memory.
 	answersAtOnce = 50
+	// answersEach is how many of them are for visitors of one address, who would
+	// keep out all others otherwise.
+	answersEach = 10
 )
 
 // Options says who may see the status, and who may act.
@@ -30,6 +34,9 @@ type Options struct {
 	Actions bool
 	// Host says which virtual host a request is from; empty is the main one.
 	Host func(*http.Request) string
+	// Address returns what stands for the address of a visitor, in the bounds for
+	// each. Default that of the connection.
+	Address func(*http.Request) netip.Addr
 	// Logger receives who did what. Required.
 	Logger *slog.Logger
 }
@@ -45,17 +52,26 @@ type Handler struct {
 	mux         *http.ServeMux
 	crossOrigin *http.CrossOriginProtection
 	answers     chan struct{} // holds one for each answer that a visitor is being given
+	answering   perAddress
+	guesses     guesses
 	feeds       feeds
 	stop        context.CancelFunc
 }
 
 // NewHandler returns the handler of everything that begins with o.Path + "/status".
 func NewHandler(src Source, o Options) *Handler {
+	if o.Address == nil {
+		o.Address = func(r *http.Request) netip.Addr {
+			a, _ := netip.ParseAddrPort(r.RemoteAddr)
+			return a.Addr()
+		}
+	}
 	h := &Handler{
 		src: src, opts: o, base: strings.TrimSuffix(o.Path, "/"), log: o.Logger,
 		mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), answers: make(chan struct{}, answersAtOnce),
 	}
-	h.feeds = feeds{src: src, open: make(map[viewer]*feed), viewers: make(map[bool]int), pages: make(map[bool]int)}
+	h.answering.most = answersEach
+	h.feeds = feeds{src: src, open: make(map[viewer]*feed), viewers: make(map[bool]int), pages: make(map[bool]int), visitors: perAddress{most: viewersEach}}
 	h.feeds.ctx, h.stop = context.WithCancel(context.Background())
 	h.mux.HandleFunc(h.base+"/status", h.guarded(h.bounded(h.asked(h.servePage))))
 	h.mux.HandleFunc(h.base+"/status.json", h.guarded(h.bounded(h.serveJSON)))
@@ -92,6 +108,12 @@ func (h *Handler) serveJSON(w http.ResponseWriter, r *http.Request, a access) {
 func (h *Handler) bounded(next func(http.ResponseWriter, *http.Request, access)) func(http.ResponseWriter, *http.Request, access) {
 	return func(w http.ResponseWriter, r *http.Request, a access) {
 		if a != maySeeAsked {
+			from := h.opts.Address(r)
+			if !h.answering.enter(from) {
+				tooBusy(w, "1", "status: too many are asking from your address")
+				return
+			}
+			defer h.answering.leave(from)
 			select {
 			case h.answers <- struct{}{}:
 				defer func() { <-h.answers }()

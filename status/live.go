@@ -22,6 +22,14 @@ const (
 // serveEvents keeps one page up to date, with server-sent events: first all of
 // it, then what changes. It goes on until the viewer goes or h is closed.
 func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request, v viewer) {
+	from := h.opts.Address(r)
+	if v.Visitor {
+		if !h.feeds.visitors.enter(from) {
+			tooBusy(w, "10", errFullOfYou.Error())
+			return
+		}
+		defer h.feeds.visitors.leave(from)
+	}
 	f, err := h.feeds.join(v)
 	if err != nil {
 		tooBusy(w, "10", err.Error())

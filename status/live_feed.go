@@ -11,6 +11,8 @@ const (
 	// MaxViewers is how many pages one node keeps up to date at a time for visitors, and
 	// as many for those who have presented the token, whom visitors do not keep out.
 	MaxViewers = 100
+	// viewersEach is how many of the visitors may be of one address.
+	viewersEach = 20
 	// maxPages is how many different pages may be among each of the two: only these cost
 	// Redis something, and memory.
 	maxPages = 25
@@ -23,16 +25,18 @@ const (
 )
 
 var (
-	errFull   = errors.New("status: too many pages are open")
-	errBusy   = errors.New("status: the node is too busy to look")
-	errClosed = errors.New("status: the node is stopping")
+	errFull      = errors.New("status: too many pages are open")
+	errFullOfYou = errors.New("status: too many pages are open from your address")
+	errBusy      = errors.New("status: the node is too busy to look")
+	errClosed    = errors.New("status: the node is stopping")
 )
 
 // feeds are the pages that are kept up to date, one feed for all viewers that
 // see the same. Nothing is collected while nobody looks.
 type feeds struct {
-	src Source
-	ctx context.Context // ends with Close
+	src      Source
+	ctx      context.Context // ends with Close
+	visitors perAddress
 
 	mu   sync.Mutex // guards the rest; a leaf
 	open map[viewer]*feed

@@ -64,10 +64,15 @@ func (e event) String() string {
 
 // watch opens a stream. The channel is closed at its end.
 func watch(ctx context.Context, h http.Handler, path string) (<-chan event, *watcher) {
+	return watchAs(h, request("GET", path, "").WithContext(ctx))
+}
+
+// watchAs is watch for a request of one's own.
+func watchAs(h http.Handler, r *http.Request) (<-chan event, *watcher) {
 	in, out := io.Pipe()
 	w := &watcher{header: http.Header{}, code: 200, out: out}
 	go func() { // ends with the stream
-		h.ServeHTTP(w, request("GET", path, "").WithContext(ctx))
+		h.ServeHTTP(w, r)
 		out.Close()
 	}()
 	events := make(chan event, 1000)

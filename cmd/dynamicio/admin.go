@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"time"
 
 	"github.com/dynamicio/dynamicio/node"
 )
@@ -24,17 +23,9 @@ func serveAdmin(addr string, profiles bool, srv *node.Server, log *slog.Logger) 
 	if profiles {
 		addProfiles(mux)
 	}
-	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() { // ends when h is closed
-		defer close(done)
-		_ = h.Serve(l)
-	}()
+	stop = srv.ServeAdmin(l, mux)
 	log.Info("admin listening", "address", l.Addr().String())
-	return func() {
-		_ = h.Close()
-		<-done
-	}, nil
+	return stop, nil
 }
 
 // addProfiles adds Go's profiles. The command line is not among them: it may

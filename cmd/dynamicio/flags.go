@@ -83,7 +83,8 @@ func envName(flag string) string {
 
 // joinBools lets "--public-status true" mean "--public-status=true": flag
 // packages take the value of a boolean flag only behind an equals sign, but
-// the other flags read "--flag value", and nobody should have to remember.
+// the other flags read "--flag value", and nobody should have to remember. The
+// same holds for flags that have a value but need none.
 func joinBools(root *cobra.Command, args []string) []string {
 	cmd, _, err := root.Find(args)
 	if err != nil {
@@ -93,8 +94,9 @@ func joinBools(root *cobra.Command, args []string) []string {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		name, long := strings.CutPrefix(arg, "--")
-		if f := cmd.Flags().Lookup(name); long && f != nil && f.Value.Type() == "bool" && i+1 < len(args) {
-			if next := args[i+1]; next == "true" || next == "false" {
+		if f := cmd.Flags().Lookup(name); long && f != nil && f.NoOptDefVal != "" && i+1 < len(args) {
+			next, isBool := args[i+1], f.Value.Type() == "bool"
+			if next == "true" || next == "false" || !isBool && !strings.HasPrefix(next, "-") {
 				arg += "=" + next
 				i++
 			}

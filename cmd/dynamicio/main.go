@@ -121,6 +121,8 @@ func wrongValue(name string, f *pflag.Flag, value string) error {
 		want = "a number"
 	case "duration":
 		want = `a duration such as "10s"`
+	case "networks":
+		want = `networks such as "10.0.0.0/8,fd00::/8", or true`
 	}
 	return usagef("%s is %q, want %s", name, value, want)
 }

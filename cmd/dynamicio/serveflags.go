@@ -44,7 +44,7 @@ func (f *serveFlags) groups() []config.Group {
 			flags.BoolVar(&f.pprof, "pprof", false, "serve Go's profiles below /debug/pprof/ of --admin-listen")
 			flags.StringVar(&o.Path, "path", "/socket.io", "path of Engine.IO, the client and the status")
 			flags.StringArrayVar(&o.Origins, "cors-origin", nil, `origin whose pages may connect from another host, "*" for all; repeatable`)
-			flags.BoolVar(&o.TrustProxy, "trust-proxy", false, "take clients' addresses from X-Forwarded-For, which a proxy in front must set")
+			addProxies(flags, &o.TrustProxy)
 			flags.BoolVar(&o.AllowEIO3, "allow-eio3", false, "let clients of Socket.IO v2 in")
 			f.addDrain(flags)
 		}),

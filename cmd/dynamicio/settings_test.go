@@ -140,7 +140,7 @@ func TestConfigCheck(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"lisen: a\nretirement: 5\n":        `f.yaml:1: lisen is no key; did you mean "listen"?` + "\n" + `f.yaml:2: retirement is "5", want a duration such as "10s"` + "\n",
-		"cors-origin: [a.example]\n":       `f.yaml:1: cors-origin has "a.example", want scheme://host[:port] or *` + "\n",
+		"cors-origin: [a.example]\n":       `f.yaml:1: cors-origin has "a.example": want scheme://host[:port], where labels of the host may be "*", or "null", "file://", "*"` + "\n",
 		"host-port: maybe":                 `f.yaml:1: host-port is "maybe", must be "keep" or "drop"` + "\n",
 		"redis: redis://h\nlease-ttl: 1ms": "f.yaml:2: lease-ttl is 1ms, must be at least 50ms\n",
 		"redis: redis://h\ncluster: \"{\"": "f.yaml:2: cluster ",

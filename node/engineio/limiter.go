@@ -40,7 +40,7 @@ func (l *limiter) allow(remote string, now time.Time) bool {
 	if l == nil {
 		return true
 	}
-	key := bucketKey(remote)
+	key := AddressKey(remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.buckets[key]
@@ -71,9 +71,10 @@ func (l *limiter) shrinkLocked(now time.Time) {
 	}
 }
 
-// bucketKey maps an address to what is limited: an IPv4 address, or the /64
+// AddressKey maps an address, in the form of http.Request.RemoteAddr, to what
+// bounds for each address count: an IPv4 address, or the /64
 // that one IPv6 customer usually has.
-func bucketKey(remote string) netip.Addr {
+func AddressKey(remote string) netip.Addr {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Addr{}

@@ -34,7 +34,7 @@ type Server struct {
 	mu       sync.RWMutex
 	conns    map[string]*Conn   // by session id; those that are closing included, while they can be asked
 	active   int                // sessions with goroutines at work
-	byAddr   map[netip.Addr]int // of these, by bucketKey of their address
+	byAddr   map[netip.Addr]int // of these, by AddressKey of their address
 	draining bool               // no new sessions
 	stopping bool               // Close was called
 	done     chan struct{}      // closed when stopping and nothing is active
@@ -245,7 +245,7 @@ func (s *Server) Conns() iter.Seq[*Conn] {
 
 // admit enters a new session, or says why it does not.
 func (s *Server) admit(c *Conn) (refusal, bool) {
-	addr := bucketKey(c.remote)
+	addr := AddressKey(c.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch most := s.opts.MaxSessionsPerAddress; {
@@ -278,7 +278,7 @@ func (s *Server) forget(c *Conn) {
 // sessionOver is called once for each admitted session, when nothing works for
 // it any more.
 func (s *Server) sessionOver(c *Conn) {
-	addr := bucketKey(c.remote)
+	addr := AddressKey(c.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--

@@ -70,9 +70,10 @@ func TestDescribe_IsTheListThatOthersKnow(t *testing.T) {
 func full() *Snapshot {
 	s := &Snapshot{
 		Node: "n1", Cluster: "c", Version: "v1", Commit: "abc",
-		Transport:  engineio.Stats{Refused: map[string]int64{}},
-		Namespaces: namespace.Stats{Refused: map[string]int64{}, DisconnectsBy: map[string]int64{}},
-		Member:     &cluster.MemberStats{}, Bus: &bus.Stats{Dropped: map[string]uint64{}},
+		AcceptErrors: map[string]int64{"main": 0, "admin": 0},
+		Transport:    engineio.Stats{Refused: map[string]int64{}},
+		Namespaces:   namespace.Stats{Refused: map[string]int64{}, DisconnectsBy: map[string]int64{}},
+		Member:       &cluster.MemberStats{}, Bus: &bus.Stats{Dropped: map[string]uint64{}},
 	}
 	for _, r := range engineio.RefuseReasons() {
 		s.Transport.Refused[r] = 1

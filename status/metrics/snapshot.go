@@ -9,6 +9,7 @@ import (
 	"github.com/dynamicio/dynamicio/cluster/bus"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node/engineio"
+	"github.com/dynamicio/dynamicio/status"
 )
 
 // Snapshot is what one scrape shows.
@@ -17,6 +18,9 @@ type Snapshot struct {
 	Version, Commit string // of the program
 	Draining        bool
 	Ready           bool // what /readyz says
+
+	AcceptErrors map[string]int64 // by listener
+	Status       status.Stats
 
 	Transport  engineio.Stats
 	Namespaces namespace.Stats
@@ -51,6 +55,15 @@ var nodeMetrics = []*metric{
 	gauge("ready", "1 while /readyz answers 200, else 0.", oneIf(func(s *Snapshot) bool { return s.Ready })),
 	gauge("draining", "1 while the node takes no new connections because it is about to stop, else 0.",
 		oneIf(func(s *Snapshot) bool { return s.Draining })),
+	counter("accept_errors_total", "Connections that could not be accepted, mostly for want of file descriptors, by listener. The node is not ready meanwhile.",
+		func(s *Snapshot, out send) { each(s.AcceptErrors, out) }).by("listener", "main", "admin"),
+	gauge("status_viewers", "Status pages that are kept up to date, by who looks: a visitor, or one who has presented the token.", func(s *Snapshot, out send) {
+		out(float64(s.Status.Visitors), "visitor")
+		out(float64(s.Status.Signed), "token")
+	}).by("kind", "visitor", "token"),
+	counter("status_wrong_tokens_total", "Wrong status tokens that were presented.", one(func(s *Snapshot) int64 { return s.Status.WrongTokens })),
+	counter("status_throttled_total", "Requests for the status whose token was not looked at, because their address had presented too many wrong ones.",
+		one(func(s *Snapshot) int64 { return s.Status.Throttled })),
 }
 
 var transportMetrics = []*metric{

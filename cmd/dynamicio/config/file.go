@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -203,6 +204,14 @@ func (f *File) setting(r *reader, flag *pflag.Flag) func(string, *yaml.Node) {
 				value = d.String()
 			case "int":
 				value = r.integer(path, n)
+			case "networks":
+				var list []string
+				r.sequence(path, n, func(path string, n *yaml.Node) {
+					var item string
+					r.text(&item)(path, n)
+					list = append(list, item)
+				})
+				value = strings.Join(list, ",")
 			case "float64":
 				value = r.number(path, n)
 			default:
