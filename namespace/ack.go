@@ -130,8 +130,9 @@ func (c *collector) settle(s *Socket, args *Args, err error) {
 // EmitWithAck sends an event and waits for the acknowledgements of all
 // addressed clients, until ctx or the Timeout is over (10 seconds if there is
 // neither). There is one Reply for each client that answered, and for each
-// client of this node that did not. The error is nil if all answered; otherwise
-// it matches [ErrTimeout], or is a [*MissingError] that names nodes.
+// client of this node that did not. The error is nil if all answered. It matches
+// [ErrTimeout] if clients did not, of whichever node, and is or wraps a
+// [*MissingError] if nodes did not.
 func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) ([]Reply, error) {
 	timeout := b.timeout
 	if _, ends := ctx.Deadline(); timeout == 0 && !ends {
@@ -176,7 +177,11 @@ func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) (
 	mu.Lock()
 	defer mu.Unlock()
 	if late > 0 {
-		err = errors.Join(fmt.Errorf("%w: %d clients of this node", ErrTimeout, late), err)
+		what := "clients"
+		if late == 1 {
+			what = "client"
+		}
+		err = errors.Join(fmt.Errorf("%w: %d %s of this node", ErrTimeout, late, what), err)
 	}
 	return replies, err
 }

@@ -3,6 +3,7 @@ package namespace
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -80,5 +81,9 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("namespace: %d nodes did not answer in time: %v", len(e.Nodes), e.Nodes)
+	nodes := "nodes"
+	if len(e.Nodes) == 1 {
+		nodes = "node"
+	}
+	return fmt.Sprintf("namespace: %d %s did not answer in time: %s", len(e.Nodes), nodes, strings.Join(e.Nodes, ", "))
 }

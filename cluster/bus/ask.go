@@ -3,7 +3,11 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,7 +79,8 @@ func (b *Bus) answered(payload []byte) {
 // KindFetch, KindServerSide, and KindBroadcast for the acknowledgements of clients.
 //
 // If somebody did not answer, the error is or wraps a [*namespace.MissingError] with
-// the ids of those nodes, "unknown" for each that has none, such as a server of another make. If
+// the ids of those nodes, "unknown" for each that has none, such as a server of another make. Where clients of
+// nodes that did answer acknowledged nothing, it wraps [namespace.ErrTimeout]. If
 // Redis did not take the question, it wraps [ErrUnsent], too. A namespace that the node has not entered may be
 // asked about; that takes a round trip more.
 func (b *Bus) Ask(ctx context.Context, m *namespace.Message, each func(namespace.Answer)) error {
@@ -214,7 +219,10 @@ type voter struct {
 	clients, acks int
 }
 
-func (v *voter) done() bool { return v.answered && !v.incomplete && v.acks >= v.clients }
+func (v *voter) done() bool { return v.answered && !v.incomplete }
+
+// late is how many clients of the node have not acknowledged.
+func (v *voter) late() int { return max(0, v.clients-v.acks) }
 
 // collect returns nil when every server has answered.
 func (t *tally) collect(ctx, busCtx context.Context) error {
@@ -345,7 +353,8 @@ func (b *Bus) recheck(ctx context.Context, t *tally, members []string, full stri
 	return &namespace.MissingError{Nodes: absent}
 }
 
-// absent returns the members, and other nodes that began to answer, that have not answered in full.
+// absent returns the members, and other nodes that began to answer, that have not answered in full. A node
+// whose clients are silent has.
 func (t *tally) absent(members []string, self string) []string {
 	var ids []string
 	for _, id := range members {
@@ -362,7 +371,8 @@ func (t *tally) absent(members []string, self string) []string {
 	return slices.Compact(ids)
 }
 
-// missing names who did not answer before the question ended for the given reason.
+// missing says who did not answer before the question ended for the given reason: nodes, and clients of
+// nodes that did.
 func (b *Bus) missing(t *tally, members []string, reason error) error {
 	nodes := t.absent(members, b.opts.NodeID)
 	named := 0 // of those that are to come, how many have a name
@@ -374,19 +384,45 @@ func (b *Bus) missing(t *tally, members []string, reason error) error {
 	for range t.servers - t.heard - named {
 		nodes = append(nodes, unknown)
 	}
-	if len(nodes) == 0 && t.servers >= 0 {
-		nodes = append(nodes, unknown) // clients of a server without a name
+	var errs []error
+	if late := t.lateClients(); late != "" {
+		errs = append(errs, fmt.Errorf("%w: %s", namespace.ErrTimeout, late))
 	}
-	missing := &namespace.MissingError{Nodes: nodes}
-	switch {
-	case len(nodes) == 0 && errors.Is(reason, ErrUnsent):
-		return reason
-	case len(nodes) == 0:
-		return errors.Join(ErrUnsent, reason)
-	case errors.Is(reason, ErrUnsent):
-		return errors.Join(missing, reason)
+	if len(nodes) > 0 {
+		errs = append(errs, &namespace.MissingError{Nodes: nodes})
 	}
-	return missing
+	unsent := errors.Is(reason, ErrUnsent)
+	if len(errs) == 0 && t.servers < 0 && !unsent {
+		errs = append(errs, ErrUnsent)
+		unsent = true
+	}
+	if len(errs) == 0 || unsent {
+		errs = append(errs, reason)
+	}
+	return errors.Join(errs...)
+}
+
+// lateClients says which clients have not acknowledged: "2 clients of node b", empty if all have.
+func (t *tally) lateClients() string {
+	total := t.clients - t.acks
+	var said []string
+	for _, id := range slices.Sorted(maps.Keys(t.nodes)) {
+		if late := t.nodes[id].late(); late > 0 {
+			said = append(said, countClients(late)+" of node "+id)
+			total -= late
+		}
+	}
+	if total > 0 { // of servers of another make
+		said = append(said, countClients(total)+" of other servers")
+	}
+	return strings.Join(said, ", ")
+}
+
+func countClients(n int) string {
+	if n == 1 {
+		return "1 client"
+	}
+	return strconv.Itoa(n) + " clients"
 }
 
 // unknown stands for a server that has no id.

@@ -221,19 +221,71 @@ func TestBus_MissingNodesAreNamed(t *testing.T) {
 	sse.Kind = namespace.KindServerSide
 	check("server-side", []string{"b:"}, sse, "c")
 
-	// A client that does not acknowledge.
-	c.onAnswer(func(ctx context.Context, m *namespace.Message, reply func(namespace.Answer)) {
-		reply(namespace.Answer{Clients: 2})
-		reply(namespace.Answer{Args: argsOf(1)})
-		silent(ctx, m, reply)
-	})
-	check("clients", []string{"b:", "c: 1", "c: 2 clients"}, broadcast("/x", "q"), "c")
-
 	// An answer that does not fit into a message.
 	c.onAnswer(func(_ context.Context, _ *namespace.Message, reply func(namespace.Answer)) {
 		reply(namespace.Answer{Sockets: []namespace.SocketInfo{{ID: strings.Repeat("s", 1000)}}})
 	})
 	check("too large", []string{"b:", "c:"}, m, "c")
+}
+
+// A node answers with how many clients it has asked: if they are silent, they are late, and the node is not.
+func TestBus_SilentClientsAreNoMissingNode(t *testing.T) {
+	s := redistest.Start(t)
+	members := func(context.Context, string) ([]string, error) { return []string{"a", "b", "c", "d"}, nil }
+	a := start(t, s, "a", func(o *Options) { o.Members = members })
+	b, c := start(t, s, "b"), start(t, s, "c")
+	for _, n := range []*testNode{a, b, c} {
+		n.enter("/x")
+	}
+	clients := func(n, acknowledge int) func(context.Context, *namespace.Message, func(namespace.Answer)) {
+		return func(ctx context.Context, _ *namespace.Message, reply func(namespace.Answer)) {
+			reply(namespace.Answer{Clients: n})
+			for range acknowledge {
+				reply(namespace.Answer{Args: argsOf(1)})
+			}
+			<-ctx.Done()
+		}
+	}
+	b.onAnswer(clients(1, 1))
+	c.onAnswer(clients(3, 1))
+	_, err := a.answers(broadcast("/x", "q"), 500*time.Millisecond)
+	if !errors.Is(err, namespace.ErrTimeout) || !strings.Contains(fmt.Sprint(err), "2 clients of node c") {
+		t.Errorf("%v, want ErrTimeout of 2 clients of node c", err)
+	}
+	if missing, ok := errors.AsType[*namespace.MissingError](err); !ok || !slices.Equal(missing.Nodes, []string{"d"}) {
+		t.Errorf("%v, want the deaf node d missing and no other", err)
+	}
+	d := start(t, s, "d")
+	d.enter("/x")
+	d.onAnswer(clients(1, 1))
+	_, err = a.answers(broadcast("/x", "q"), 500*time.Millisecond)
+	if _, ok := errors.AsType[*namespace.MissingError](err); ok || !errors.Is(err, namespace.ErrTimeout) {
+		t.Errorf("%v, want ErrTimeout alone", err)
+	}
+
+	// Servers that answer without a name have clients, too.
+	b.onAnswer(clients(0, 0))
+	c.onAnswer(clients(0, 0))
+	stranger := s.Client().Subscribe(t.Context(), "socket.io-request#/x#")
+	defer stranger.Close()
+	if _, err := stranger.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	redisClient := s.Client()
+	go func() {
+		m := <-stranger.Channel()
+		q, err := wire.DecodeRequest([]byte(m.Payload), 1<<20)
+		if err == nil {
+			err = redisClient.Publish(context.Background(), "socket.io-response#/x#", `{"type":8,"requestId":"`+q.ID+`","clientCount":1}`).Err()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	_, err = a.answers(broadcast("/x", "q"), 500*time.Millisecond)
+	if _, ok := errors.AsType[*namespace.MissingError](err); ok || !errors.Is(err, namespace.ErrTimeout) || !strings.Contains(fmt.Sprint(err), "1 client of other servers") {
+		t.Errorf("%v, want ErrTimeout of 1 client of other servers", err)
+	}
 }
 
 // Redis is away: the question ends with its context and says that it was not sent.
