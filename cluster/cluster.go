@@ -33,8 +33,9 @@ type Config struct {
 	Counters       func() map[string]int64
 	Trend          func() string
 	Retired        func(fullName string, epoch uint64)
-	// BusPrefix begins the names of the channels. Default "socket.io", where
-	// Node's classic Redis adapter is heard and spoken to.
+	// BusPrefix begins the names of the channels. Default [bus.PrefixFor] of the cluster:
+	// "socket.io", where Node's classic Redis adapter is heard and spoken to, for the one
+	// called "default", and "socket.io-NAME" for each other.
 	BusPrefix string
 	// GoDialect writes what stock Go servers (zishang520/socket.io) understand,
 	// and Node servers do not survive: it needs a prefix of its own.
@@ -80,7 +81,15 @@ func Open(c Config) (*Cluster, error) {
 	}
 	cl.member, err = NewMember(dir, client, MemberOptions{
 		RefuseWhenAway: c.RefuseWhenAway, LeaseTTL: c.LeaseTTL,
-		Info: c.Info, Counters: c.Counters, Trend: c.Trend, Retired: c.Retired, Registered: cl.bus.Follow, Logger: c.Logger,
+		Info: func() NodeInfo {
+			info := NodeInfo{}
+			if c.Info != nil {
+				info = c.Info()
+			}
+			info.Bus = cl.bus.Speaks()
+			return info
+		},
+		Counters: c.Counters, Trend: c.Trend, Notes: cl.bus.Neighbors, Retired: c.Retired, Registered: cl.bus.Follow, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, client.Close())

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,6 +42,9 @@ func (m *Member) carry() {
 				m.log.Warn("not registered in Redis; trying on", "node", m.dir.Node(), "error", err)
 			}
 			pause = min(max(2*pause, minPause), maxPause)
+			if taken, ok := errors.AsType[*TakenError](err); ok {
+				pause = min(max(taken.Wait, minPause), maxPause) // when it may have gone
+			}
 			continue
 		}
 		m.log.Info("registered in Redis", "node", m.dir.Node(), "session", s.Number(), "era", s.Era(), "new_era", s.NewEra())
@@ -54,18 +59,22 @@ func (m *Member) carry() {
 		if time.Since(begun) > m.dir.NodeTTL() {
 			pause = 0
 		}
-		// Two processes with one id end each other's sessions for ever: not at full speed.
 		pause = min(max(2*pause, minPause), maxPause)
 	}
 }
 
-// remember keeps what Redis itself said when it refused the node, nil after a
-// registration. What went wrong on the way there has addresses in it, and is for the log.
+// remember keeps why the node was refused, nil after a registration. What went wrong on the
+// way to Redis has addresses in it, and is for the log.
 func (m *Member) remember(err error) {
-	said, _ := errors.AsType[redis.Error](err)
+	var refusal error
+	if taken, ok := errors.AsType[*TakenError](err); ok {
+		refusal = taken
+	} else if said, ok := errors.AsType[redis.Error](err); ok {
+		refusal = fmt.Errorf("Redis says: %w", said)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.refusal = said
+	m.refusal = refusal
 }
 
 // register begins a session and asserts all that the node has.
@@ -125,6 +134,9 @@ func (m *Member) heartbeat(ctx context.Context, s *Session, done bool) error {
 	}
 	if m.opts.Counters != nil {
 		b.Counters = m.opts.Counters()
+	}
+	if m.opts.Notes != nil {
+		b.Notes = strings.Join(m.opts.Notes(), "\n")
 	}
 	trend := m.told
 	if m.opts.Trend != nil {

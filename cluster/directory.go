@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,8 +23,8 @@ type Options struct {
 	// Cluster names the cluster; several can share a Redis. Default "default".
 	Cluster string
 
-	// Node is this node's id, of which there must be one in the cluster: two
-	// processes with the same id fence each other off for ever.
+	// Node is this node's id, of which there must be one in the cluster: a second
+	// process with the same id is refused ([TakenError]) while the first one lives.
 	Node string
 
 	// NodeTTL is how long a node may be silent before it is evicted, and how long
@@ -61,6 +62,8 @@ type Directory struct {
 	client redis.UniversalClient
 	opts   Options
 	keys   keys
+	// instance tells this process from another with the same node id.
+	instance string
 
 	// seen is the highest epoch, era or session that this node has met. Redis is told, so
 	// that the next one is higher even if it lost its data and its clock went back.
@@ -79,7 +82,7 @@ func New(client redis.UniversalClient, o Options) (*Directory, error) {
 	default:
 		return nil, fmt.Errorf("cluster: a client of type %T is not supported", client)
 	}
-	return &Directory{client: client, opts: o, keys: newKeys(o.Cluster)}, nil
+	return &Directory{client: client, opts: o, keys: newKeys(o.Cluster), instance: rand.Text()}, nil
 }
 
 // Node is the id of this node.
@@ -100,9 +103,14 @@ type NodeInfo struct {
 	Address string    // host:port where clients reach it
 	Version string    // of the program
 	Started time.Time // by the node's own clock
+	// Bus is what the node's broadcasts go by: prefix and dialect. Nodes with
+	// different ones do not hear each other.
+	Bus string
 }
 
-// Register begins a session, and ends the node's former one. The session counts as asserting, and
+// Register begins a session, and ends the former one of this process, or of one that
+// was silent for its node TTL. While another process lives that is registered under the
+// node's id, the error wraps a [*TakenError]. The session counts as asserting, and
 // holds up all retirement, until a [Session.Heartbeat] says that it is done; so
 // assert at once. An error is an [*Error].
 func (d *Directory) Register(ctx context.Context, info NodeInfo) (*Session, error) {
@@ -160,14 +168,17 @@ func (d *Directory) registerOver(ctx context.Context, conn *redis.Conn, info Nod
 	res, err := conn.EvalSha(ctx, registerScript.sha, []string{
 		k.era, k.clock, k.sessions, k.asserting, k.nodes, k.lease, k.stale, k.due,
 		k.node(node), k.nodeNamespaces(node), k.control,
-	}, node, runID, d.opts.NodeTTL.Milliseconds(), d.seen.Load(), k.nodePrefix, k.leftPrefix,
-		"address", info.Address, "version", info.Version, "started", info.Started.UnixMilli(),
+	}, node, runID, d.opts.NodeTTL.Milliseconds(), d.seen.Load(), k.nodePrefix, k.leftPrefix, d.instance, info.Address,
+		"version", info.Version, "started", info.Started.UnixMilli(), "bus", info.Bus,
 	).Int64Slice()
 	if err == nil && len(res) != 3 {
 		err = fmt.Errorf("%d values from the script, want 3", len(res))
 	}
 	if err != nil {
 		return nil, err
+	}
+	if res[0] == 0 {
+		return nil, d.taken(ctx, conn, time.Duration(res[1])*time.Microsecond)
 	}
 	s := &Session{
 		dir: d, conn: conn, number: uint64(res[0]), era: uint64(res[1]), newEra: res[2] == 1,

@@ -24,6 +24,10 @@
 //
 // # Who may do what
 //
+// A process registers under a node id. While another process lives that is registered under the same,
+// the newcomer is refused ([TakenError]) and tries again, so it takes the place of one that was killed after
+// a node TTL.
+//
 // Every node may join, leave, assert and count. The holder of the lease (package
 // lease) also retires, evicts and sweeps; the scripts check its token. All scripts look at a bounded
 // number of namespaces in a call, so that none holds Redis up for long.
@@ -34,7 +38,8 @@
 // # Rights in Redis
 //
 // A [Cluster] needs a Redis user like this one, and no more; another prefix of the
-// bus takes the place of socket.io:
+// bus takes the place of socket.io. What is written here fits every cluster that has its own
+// prefix by default, since those begin with socket.io, too:
 //
 //	ACL SETUSER NODE on >PASSWORD -@all resetkeys resetchannels
 //	  ~dynamicio:* &dynamicio:* &socket.io*

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -21,9 +22,10 @@ type Emitter struct {
 	dialect wire.Dialect
 }
 
-// EmitterOptions says how the nodes listen; they are those of [Config].
+// EmitterOptions says which cluster it is, and how its nodes listen; they are those of [Config].
 type EmitterOptions struct {
-	BusPrefix string // default [bus.DefaultPrefix]
+	Cluster   string // default "default"
+	BusPrefix string // default [bus.PrefixFor] of the cluster
 	GoDialect bool
 }
 
@@ -34,11 +36,11 @@ const emitterID = "emitter"
 // NewEmitter makes an emitter over a client, which stays the caller's to
 // close. It does not talk to Redis.
 func NewEmitter(client redis.UniversalClient, o EmitterOptions) (*Emitter, error) {
-	e := &Emitter{client: client, prefix: cmp.Or(o.BusPrefix, bus.DefaultPrefix), dialect: wire.Node}
+	e := &Emitter{client: client, prefix: cmp.Or(o.BusPrefix, bus.PrefixFor(o.Cluster)), dialect: wire.Node}
 	if o.GoDialect {
 		e.dialect = wire.StockGo
 	}
-	return e, bus.CheckDialect(e.prefix, e.dialect)
+	return e, errors.Join(bus.CheckPrefix(e.prefix), bus.CheckDialect(e.prefix, e.dialect))
 }
 
 // Emit sends an event to the clients in a namespace, or in any of its rooms,

@@ -32,6 +32,9 @@ type MemberOptions struct {
 	// Trend is what the node did in the last minutes, as text for the status page;
 	// nil for none. Called every second; it is sent when it has changed.
 	Trend func() string
+	// Notes are sentences for the status page on what the node has found wrong with its
+	// surroundings; nil for none. Called every second.
+	Notes func() []string
 	// Retired is told of each retirement in the cluster that is heard of; nil for
 	// nobody. It is called by the goroutine that listens, and must be quick.
 	Retired func(fullName string, epoch uint64)
@@ -74,7 +77,7 @@ type Member struct {
 	mu      sync.Mutex
 	session *Session  // nil while away
 	since   time.Time // when it was lost
-	refusal error     // what Redis said to the last attempt to register, if it said something
+	refusal error     // why the last attempt to register was refused, if it was
 	beaten  time.Time // when the last heartbeat of the sessions before was sent
 	entries map[string]*entry
 	dirty   []*entry // with something to tell the directory
@@ -271,7 +274,7 @@ func (m *Member) Ready() error {
 	case s != nil && s.Fresh():
 		return nil
 	case refusal != nil:
-		return fmt.Errorf("not registered in Redis, which says: %w", refusal)
+		return fmt.Errorf("not registered in Redis: %w", refusal)
 	}
 	return errors.New("not registered in Redis")
 }

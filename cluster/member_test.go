@@ -254,20 +254,6 @@ func TestMember_SurvivesTheLossOfItsSession(t *testing.T) {
 	}
 }
 
-// Two processes were given one id. Each ends the other's session: that must not go on at the
-// speed of the network.
-func TestMember_SharesItsIdSlowly(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, redistest.Start(t))
-	a := w.member("same", MemberOptions{})
-	w.ready(a)
-	b := w.member("same", MemberOptions{})
-	time.Sleep(3 * time.Second)
-	if n := a.Stats().Registrations + b.Stats().Registrations; n < 3 || n > 14 {
-		t.Errorf("%d registrations in 3 seconds", n)
-	}
-}
-
 // All data is lost. What is occupied goes on under a higher epoch, the same on all nodes; what
 // was empty retires.
 func TestMember_AssertsWhenDataIsLost(t *testing.T) {

@@ -40,6 +40,12 @@ type NodeState struct {
 	Namespaces   int              // in which it is a member
 	Counters     map[string]int64 // as of its last heartbeat
 	Trend        string           // what it last said in [Beat.Trend]
+	Notes        []string         // likewise in [Beat.Notes]
+
+	// Rival is where another process is that tried to register as this node, and RivalAge
+	// how long ago it did last; 0 if none did.
+	Rival    string
+	RivalAge time.Duration
 }
 
 // Overview reads the state of the cluster, over the client's pool; it needs no session.
@@ -109,9 +115,13 @@ func (d *Directory) nodeStates(ctx context.Context, beats []redis.Z, now time.Ti
 	}
 	out := make([]NodeState, 0, len(beats))
 	for i, z := range beats {
-		n := parseNode(records[i].Val())
+		record := records[i].Val()
+		n := parseNode(record)
 		if n.Session == 0 {
 			continue // gone between the two reads
+		}
+		if at := number(record["rival_at"]); at != 0 {
+			n.Rival, n.RivalAge = record["rival"], max(1, now.Sub(time.UnixMicro(int64(at))))
 		}
 		n.ID, _ = z.Member.(string)
 		n.HeartbeatAge = max(0, now.Sub(time.UnixMicro(int64(z.Score))))
@@ -138,6 +148,10 @@ func parseNode(record map[string]string) NodeState {
 			n.Started = time.UnixMilli(int64(number(v)))
 		case "trend":
 			n.Trend = v
+		case "bus":
+			n.Bus = v
+		case "notes":
+			n.Notes = strings.FieldsFunc(v, func(r rune) bool { return r == '\n' })
 		case "draining":
 			n.Draining = v == "1"
 		default:

@@ -5,7 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
+
+// taken describes the process that is registered as this node.
+func (d *Directory) taken(ctx context.Context, conn *redis.Conn, wait time.Duration) error {
+	record, err := conn.HGetAll(ctx, d.keys.node(d.opts.Node)).Result()
+	if err != nil {
+		return err
+	}
+	other := parseNode(record)
+	return &TakenError{Node: d.opts.Node, Address: other.Address, Started: other.Started, Wait: wait}
+}
 
 // explain says more about why a session of this node was fenced, where another process
 // has registered under the node's name. Any other error it returns as it is.
@@ -23,9 +35,8 @@ func (m *Member) explain(s *Session, err error) error {
 	if other.Session <= s.Number() {
 		return err // evicted, or the data is gone
 	}
-	// A registration of our own that was given up may still have reached Redis, late.
-	if m.opts.Info != nil && other.Started.UnixMilli() == m.opts.Info().Started.UnixMilli() {
-		return err
+	if record["instance"] == m.dir.instance {
+		return err // a registration of our own that was given up has reached Redis, late
 	}
 	return fmt.Errorf("%w: another process (at %q, started %s) registered as node %q; every process needs a --node-id of its own",
 		err, other.Address, other.Started.UTC().Format(time.RFC3339), m.dir.Node())

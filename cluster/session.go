@@ -167,12 +167,14 @@ type Beat struct {
 	Counters map[string]int64
 	// Trend is shown there, too; empty leaves what was said before.
 	Trend string
+	// Notes are sentences, one a line, on what the node has found wrong with its surroundings; shown there, too.
+	Notes string
 }
 
 // Heartbeat says that the node lives.
 func (s *Session) Heartbeat(ctx context.Context, b Beat) error {
 	k, node := s.dir.keys, s.dir.opts.Node
-	args := []any{node, s.number, flag(b.Done), "draining", flag(b.Draining)}
+	args := []any{node, s.number, flag(b.Done), "draining", flag(b.Draining), "notes", b.Notes}
 	if b.Address != "" {
 		args = append(args, "address", b.Address)
 	}

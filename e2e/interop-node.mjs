@@ -1,10 +1,11 @@
-// A Node.js Socket.IO server with the Redis adapter that obeys the commands of interop/commands.go.
+// A Node.js Socket.IO server with a Redis adapter that obeys the commands of interop/commands.go.
 //
 //   node interop-node.mjs --redis redis://127.0.0.1:6379 --name node --client redis --listen 127.0.0.1:0
 import { createServer } from "node:http";
 import { json } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { createAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import { Server } from "socket.io";
 import { fromWire, toWire } from "./interop-wire.mjs";
 
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     redis: { type: "string", default: "redis://127.0.0.1:6379" },
     name: { type: "string", default: "node" },
     client: { type: "string", default: "redis" }, // the package: "redis" or "ioredis"
+    adapter: { type: "string", default: "classic" }, // or "streams"
     listen: { type: "string", default: "127.0.0.1:0" },
   },
 });
@@ -38,7 +40,9 @@ const http = createServer((req, res) => {
     .catch((e) => ({ error: String(e.message ?? e) }))
     .then((out) => res.end(JSON.stringify(out)));
 });
-const io = new Server(http, { adapter: createAdapter(...(await connect())) });
+const [pub, sub] = await connect();
+const adapter = values.adapter === "streams" ? createStreamsAdapter(pub) : createAdapter(pub, sub);
+const io = new Server(http, { adapter });
 
 function setup(nsp) {
   nsp.on("connection", (socket) => {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
@@ -32,6 +33,28 @@ func TestInterop_EmitterAndHosts(t *testing.T) {
 		"serve": startServer(t, "--redis", redis.URL(), "--node-id", "serve", "--host", host),
 		"node":  startNodeServer(t, redis.URL(), "redis"),
 	})
+}
+
+// A server with the streams adapter cannot share a prefix with our nodes: they say so, once, and what to do.
+// In a cluster of its own a node has its own prefix, and neither minds the other.
+func TestInterop_StreamsAdapter(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	streams := func(name string) *server {
+		return startProgram(t, nodeJS, "interop-node.mjs", "--redis", redis.URL(), "--name", name, "--adapter", "streams")
+	}
+	serve := startServer(t, "--redis", redis.URL(), "--node-id", "serve", "--public-status")
+	apart := startServer(t, "--redis", redis.URL(), "--node-id", "apart", "--cluster", "apart", "--public-status")
+	runInterop(t, "interop-streams.mjs", redis, map[string]*server{
+		"serve": serve, "apart": apart, "one": streams("one"), "two": streams("two"),
+	})
+	const said = `use the prefix \"socket.io\", too`
+	if n := strings.Count(serve.log.String(), "Servers with @socket.io/redis-streams-adapter "+said); n != 1 {
+		t.Errorf("the log names the adapter %d times, want once:\n%s", n, serve.log.tail(20))
+	}
+	if log := apart.log.String(); strings.Contains(log, "adapter") || strings.Contains(log, "another cluster") {
+		t.Errorf("the node apart has heard somebody:\n%s", apart.log.tail(20))
+	}
 }
 
 // runInterop runs a script that knows the servers by name. All must be running at the end.

@@ -35,16 +35,20 @@ type Options struct {
 	// default they are let in, and the cluster is told when it is back.
 	RefuseWhenAway bool
 	// BusPrefix begins the names of the Redis channels. Default "socket.io",
-	// where Node's Redis adapter and emitter are heard and spoken to.
+	// where Node's Redis adapter and emitter are heard and spoken to, if Cluster
+	// is "default"; "socket.io-NAME" in the cluster NAME, where only its own nodes
+	// and emitters are.
 	BusPrefix string
 	// GoDialect writes what stock Go servers (zishang520/socket.io) understand.
 	// It needs a BusPrefix of its own: Node servers do not survive it.
 	GoDialect bool
 
-	// Cluster is the name of the cluster. Default "default". Clusters that share a
-	// Redis need a BusPrefix each, too.
+	// Cluster is the name of the cluster. Default "default". Several can share a
+	// Redis: each has a BusPrefix of its own unless it is given another's.
 	Cluster string
 	// NodeID names this node in the cluster. Default the host name and a random suffix.
+	// A process whose id another one has waits until that one is gone: it deregisters
+	// when it stops, and otherwise is gone after NodeTTL.
 	NodeID string
 	// Address is where others reach this node, for the status page. Default
 	// the address that Serve listens on.

@@ -2,7 +2,10 @@ package status
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dynamicio/dynamicio/cluster"
@@ -28,6 +31,7 @@ func (c *Collector) problems(o *cluster.Overview) []string {
 			say("Node %s has been silent for %s and is about to be counted out.", n.ID, seconds(n.HeartbeatAge))
 		}
 	}
+	out = append(out, surroundings(o)...)
 	if o.Lease.Holder == "" {
 		say("No node holds the lease: nothing retires until one does.")
 	}
@@ -37,6 +41,36 @@ func (c *Collector) problems(o *cluster.Overview) []string {
 	}
 	for _, id := range o.Asserting {
 		say("Node %s is still saying what it has: nothing retires meanwhile.", id)
+	}
+	return out
+}
+
+// rivalFor is how long it shows that a process was refused whose node id is taken. It tries again every 2 seconds.
+const rivalFor = 5 * time.Second
+
+// surroundings says what is wrong with how the nodes were set up beside each other and beside others.
+func surroundings(o *cluster.Overview) (out []string) {
+	speaks := map[string][]string{} // nodes by what their broadcasts go by
+	for _, n := range o.Nodes {
+		for _, note := range n.Notes {
+			if !slices.Contains(out, note) { // several nodes may have found the same
+				out = append(out, note)
+			}
+		}
+		if n.RivalAge > 0 && n.RivalAge < rivalFor && n.HeartbeatAge < silentAfter {
+			out = append(out, fmt.Sprintf("Another process (at %q) was started as node %s and is refused: every process needs a --node-id of its own.", n.Rival, n.ID))
+		}
+		if n.Bus != "" {
+			speaks[n.Bus] = append(speaks[n.Bus], n.ID)
+		}
+	}
+	if len(speaks) > 1 {
+		var parts []string
+		for _, bus := range slices.Sorted(maps.Keys(speaks)) {
+			parts = append(parts, fmt.Sprintf("%s (%s)", bus, strings.Join(speaks[bus], ", ")))
+		}
+		out = append(out, "The nodes have different bus prefixes or dialects and do not hear each other's broadcasts: "+strings.Join(parts, "; ")+
+			". Give all the same --bus-prefix and --bus-dialect.")
 	}
 	return out
 }

@@ -185,6 +185,25 @@ func TestCollector_Problems(t *testing.T) {
 		}
 	}
 
+	// How the nodes are set up beside each other, and beside others.
+	now := wellNode()
+	now.overview.Nodes[0].Notes, now.overview.Nodes[1].Notes = []string{"Servers with X use the prefix."}, []string{"Servers with X use the prefix."}
+	now.overview.Nodes[0].Bus, now.overview.Nodes[1].Bus = "socket.io", "goio, in the dialect go"
+	now.overview.Nodes[1].Rival, now.overview.Nodes[1].RivalAge = "10.0.0.9:80", time.Second
+	want := []string{
+		"Servers with X use the prefix.",
+		`Another process (at "10.0.0.9:80") was started as node b and is refused: every process needs a --node-id of its own.`,
+		"The nodes have different bus prefixes or dialects and do not hear each other's broadcasts: goio, in the dialect go (b); socket.io (a). Give all the same --bus-prefix and --bus-dialect.",
+	}
+	if got := now.collector(false).Collect(t.Context(), Query{}).Problems; !slices.Equal(got, want) {
+		t.Errorf("%q, want\n%q", got, want)
+	}
+	now.overview.Nodes[0].Notes, now.overview.Nodes[1].Notes, now.overview.Nodes[1].Bus = nil, nil, "socket.io"
+	now.overview.Nodes[1].RivalAge = time.Minute
+	if got := now.collector(false).Collect(t.Context(), Query{}).Problems; len(got) != 0 {
+		t.Errorf("%q, want none any more", got)
+	}
+
 	f.overview.Nodes[1].HeartbeatAge = 12 * time.Second
 	if got := strings.Join(c.Collect(t.Context(), Query{}).Problems, "\n"); !strings.Contains(got, "Node b has been silent for 12 s and is about to be counted out.") {
 		t.Errorf("past its time: %q", got)

@@ -52,6 +52,7 @@ type Bus struct {
 	// connections is how many publishing ones there were; publish alone uses it.
 	connections uint32
 	probe       prober
+	neighbors   neighbors
 	asks        asks
 	replies     lane[[]byte]  // received answers
 	aside       chan struct{} // holds one for each request that is being answered aside
@@ -96,6 +97,7 @@ func New(o Options) (*Bus, error) {
 	b.out.wake = make(chan struct{}, 1)
 	b.asks.byID, b.asks.byPayload = make(map[string]*ask), make(map[string]*ask)
 	b.probe.channel = b.probeChannel(o.NodeID)
+	b.neighbors.channel = "dynamicio:prefix:" + o.Prefix
 	b.replies.init(b, b.answered)
 	return b, nil
 }
@@ -117,6 +119,7 @@ func (b *Bus) Start(l namespace.Local) {
 	b.probe.start = time.Now()
 	b.mu.Lock()
 	b.retain(b.probe.channel, chanProbe, nil)
+	b.retain(b.neighbors.channel, chanAnnounce, nil)
 	b.mu.Unlock()
 	b.wg.Go(b.subscribe)
 	b.wg.Go(b.publish)
@@ -345,9 +348,13 @@ func (b *Bus) roomChannel(full, room string) string {
 	return b.opts.Prefix + "#" + full + "#" + room + "#"
 }
 
-func (b *Bus) requestChannel(full string) string { return b.opts.Prefix + "-request#" + full + "#" }
+func (b *Bus) requestChannel(full string) string {
+	return b.opts.Prefix + requestSuffix + "#" + full + "#"
+}
 
-func (b *Bus) responseChannel(full string) string { return b.opts.Prefix + "-response#" + full + "#" }
+func (b *Bus) responseChannel(full string) string {
+	return b.opts.Prefix + responseSuffix + "#" + full + "#"
+}
 
 func (b *Bus) ownResponseChannel(full string) string {
 	return b.responseChannel(full) + b.uid + "#"

@@ -25,6 +25,10 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 // but a test that fails.
 const patience = time.Minute
 
+// ownChannels is how many channels a bus listens to that is in no namespace: the probe's, and the
+// announcements'.
+const ownChannels = 2
+
 // testNode is a bus and what was delivered to it.
 type testNode struct {
 	*Bus

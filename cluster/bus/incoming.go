@@ -27,6 +27,10 @@ func (b *Bus) handle(sp *space, r received) {
 // dropped counts and logs what could not be decoded. Errors of package wire hold nothing of the
 // payload.
 func (b *Bus) dropped(fullName string, err error) {
+	if other, ok := errors.AsType[*wire.ForeignError](err); ok {
+		b.foreign(other.Adapter)
+		return
+	}
 	c := &b.stats.malformed
 	if errors.Is(err, wire.ErrTooLarge) {
 		c = &b.stats.tooLarge

@@ -20,9 +20,10 @@ type Options struct {
 	Client redis.UniversalClient
 	// NodeID names the node in its answers. It is unique in the cluster.
 	NodeID string
-	// Cluster names the cluster in the channel of the probe. Default "default".
+	// Cluster names the cluster, in the channel of the probe and to others who use the prefix. Default "default".
 	Cluster string
-	// Prefix begins all other channels. Default "socket.io", as everybody's.
+	// Prefix begins all other channels. Default [PrefixFor] of the cluster: "socket.io", as
+	// everybody's, or one of its own.
 	Prefix string
 	// Dialect is what is written; both are read. wire.StockGo needs a Prefix of its own: a Node
 	// server that heard it would exit.
@@ -73,24 +74,13 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// DefaultPrefix begins the channels of everybody in the field.
-const DefaultPrefix = "socket.io"
-
-// CheckDialect says why a dialect must not be written under a prefix, nil if it may.
-func CheckDialect(prefix string, d wire.Dialect) error {
-	if d == wire.StockGo && prefix == DefaultPrefix {
-		return fmt.Errorf("bus: the stock Go dialect needs a prefix other than %q: it makes Node servers exit", prefix)
-	}
-	return nil
-}
-
 func (o Options) withDefaults() (Options, error) {
 	if o.Client == nil || o.NodeID == "" {
 		return o, errors.New("bus: Options.Client and Options.NodeID are required")
 	}
-	setDefault(&o.Prefix, DefaultPrefix)
 	setDefault(&o.Cluster, "default")
-	if err := CheckDialect(o.Prefix, o.Dialect); err != nil {
+	setDefault(&o.Prefix, PrefixFor(o.Cluster))
+	if err := errors.Join(CheckPrefix(o.Prefix), CheckDialect(o.Prefix, o.Dialect)); err != nil {
 		return o, err
 	}
 	for name, v := range map[string]int{"MaxMessage": o.MaxMessage, "MaxQueue": o.MaxQueue, "MaxBacklog": o.MaxBacklog, "MaxAside": o.MaxAside} {

@@ -22,8 +22,11 @@ type prober struct {
 func (b *Bus) probeLoop() {
 	tick := time.NewTicker(b.opts.ProbeInterval)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		b.sendProbe()
+		if n%announceEvery == 0 {
+			b.announce()
+		}
 		b.watch()
 		select {
 		case <-tick.C:

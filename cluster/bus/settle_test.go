@@ -17,7 +17,7 @@ var numSubCalls = regexp.MustCompile(`cmdstat_pubsub\|numsub:calls=(\d+)`)
 func TestBus_SettlesTheTableOfChannels(t *testing.T) {
 	s := redistest.Start(t)
 	a := start(t, s, "a")
-	const namespaces, channels = 1000, 4*1000 + 1 // and the probe's
+	const namespaces, channels = 1000, 4*1000 + ownChannels
 	for i := range namespaces {
 		a.Enter(fmt.Sprint("/", i))
 	}

@@ -10,19 +10,19 @@ import (
 type counters struct {
 	messagesIn, messagesOut, bytesIn, bytesOut                              atomic.Uint64
 	delivered, ignored                                                      atomic.Uint64
-	malformed, tooLarge, overflow, busy, late, panics                       atomic.Uint64
+	malformed, tooLarge, overflow, busy, late, panics, foreign              atomic.Uint64
 	queueFull, refused, publishErrors                                       atomic.Uint64
 	subscribeErrors, subscribeCommands, reconnects, timeouts, asked, failed atomic.Uint64
 }
 
 // drops is how many reasons there are to drop a message.
-const drops = 8
+const drops = 9
 
-var dropLabels = [drops]string{"malformed", "too_large", "overflow", "busy", "panic", "queue_full", "refused", "late"}
+var dropLabels = [drops]string{"malformed", "too_large", "overflow", "busy", "panic", "queue_full", "refused", "late", "foreign"}
 
 // dropped are the counters of these reasons, in their order.
 func (c *counters) dropped() [drops]*atomic.Uint64 {
-	return [drops]*atomic.Uint64{&c.malformed, &c.tooLarge, &c.overflow, &c.busy, &c.panics, &c.queueFull, &c.refused, &c.late}
+	return [drops]*atomic.Uint64{&c.malformed, &c.tooLarge, &c.overflow, &c.busy, &c.panics, &c.queueFull, &c.refused, &c.late, &c.foreign}
 }
 
 // DropReasons are the keys of Stats.Dropped.
@@ -38,7 +38,8 @@ type Stats struct {
 	// Dropped counts what was received or was to be published, and was not handled, by
 	// reason: "malformed", "too_large" (received), "overflow" (the backlog was
 	// full), "busy" (too many questions at a time), "panic", "queue_full" (not published), "refused"
-	// (too large to publish; the caller was told), "late" (from a connection that its sender has given up).
+	// (too large to publish; the caller was told), "late" (from a connection that its sender has given up),
+	// "foreign" (from servers whose adapter is not spoken here, see [Bus.Neighbors]).
 	Dropped map[string]uint64
 
 	PublishErrors     uint64 // messages that were not, or not certainly, published, and failed attempts to connect

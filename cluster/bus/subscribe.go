@@ -19,6 +19,7 @@ const (
 	chanRequest
 	chanResponse
 	chanProbe
+	chanAnnounce
 )
 
 // sub is one channel. Bus.mu guards all but channel.
@@ -420,6 +421,8 @@ func (b *Bus) route(channel, payload []byte) {
 	switch {
 	case kind == chanProbe:
 		b.probeHeard(payload)
+	case kind == chanAnnounce:
+		b.announced(payload)
 	case kind == chanResponse:
 		b.replies.push(payload, len(payload))
 	case kind == chanRequest && b.asks.own(payload):

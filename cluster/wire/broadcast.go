@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"math"
 	"time"
@@ -149,11 +150,15 @@ type Broadcast struct {
 }
 
 // DecodeBroadcast reads a broadcast in either dialect. The result shares memory with
-// the payload.
+// the payload. What the streams and sharded adapters publish on the same channels is a [*ForeignError].
 func DecodeBroadcast(payload []byte) (Broadcast, error) {
+	if len(payload) > 0 && payload[0] == '{' && isClusterJSON(payload) {
+		return Broadcast{}, &ForeignError{ShardedAdapter}
+	}
 	r := reader{msgpack.NewReader(payload)}
 	b := Broadcast{Nsp: "/"}
 	typ := -1.0
+	foreign := false
 	switch t := r.Token(); t.Kind {
 	case msgpack.Array:
 		if t.N < 3 {
@@ -174,6 +179,8 @@ func DecodeBroadcast(payload []byte) (Broadcast, error) {
 				b.packet(r, &typ)
 			case "opts":
 				b.opts(r, StockGo)
+			case "type": // of a cluster message; one of ours has it in the packet
+				_, foreign = r.optionalText() // or a number, as one
 			default:
 				r.Raw()
 			}
@@ -182,9 +189,22 @@ func DecodeBroadcast(payload []byte) (Broadcast, error) {
 		r.Fail("neither an array nor a map")
 	}
 	if r.End() == nil && !isEvent(typ) {
+		if foreign {
+			return Broadcast{}, &ForeignError{StreamsAdapter}
+		}
 		r.Fail("packet that is no event")
 	}
 	return b, fault(r.End())
+}
+
+// isClusterJSON says whether a payload is a message between the adapters of Node that are derived from its
+// ClusterAdapter, in JSON.
+func isClusterJSON(payload []byte) bool {
+	var m struct {
+		UID, Nsp string
+		Type     *int
+	}
+	return json.Unmarshal(payload, &m) == nil && m.UID != "" && m.Nsp != "" && m.Type != nil
 }
 
 // isEvent says whether a packet type, of either dialect, is that of an event. Type 5

@@ -38,3 +38,19 @@ func (e *SyntaxError) Error() string {
 
 // Unwrap returns e.Err.
 func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// Adapter is a Redis adapter of Socket.IO whose messages are recognised and not understood.
+type Adapter string
+
+// Adapters that share names of channels with the classic one.
+const (
+	StreamsAdapter Adapter = "@socket.io/redis-streams-adapter"
+	ShardedAdapter Adapter = "the sharded adapter (createShardedAdapter of @socket.io/redis-adapter)"
+)
+
+// ForeignError: the payload is a message of another adapter.
+type ForeignError struct {
+	Adapter Adapter
+}
+
+func (e *ForeignError) Error() string { return "wire: message of " + string(e.Adapter) }

@@ -20,6 +20,7 @@ type emitFlags struct {
 	redis, redisFile   string
 	name, host         string
 	rooms              []string
+	cluster            string
 	busPrefix, dialect string
 	timeout            time.Duration
 }
@@ -71,7 +72,8 @@ before the event. Only servers with clients in the namespace are counted.`,
 	flags.StringVar(&f.name, "namespace", "/", "namespace, as clients call it")
 	flags.StringVar(&f.host, "host", "", "virtual host of the namespace (default: the main one)")
 	flags.StringArrayVar(&f.rooms, "room", nil, "room to send to, or a socket's id; repeatable (default: the whole namespace)")
-	flags.StringVar(&f.busPrefix, "bus-prefix", "socket.io", "prefix of the Redis channels")
+	flags.StringVar(&f.cluster, "cluster", "default", "name of the cluster")
+	flags.StringVar(&f.busPrefix, "bus-prefix", "", busPrefixUsage)
 	flags.StringVar(&f.dialect, "bus-dialect", "node", `"node", or "go" for zishang520/socket.io`)
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Second, "how long to wait for Redis")
 	return cmd
@@ -94,9 +96,9 @@ func emit(ctx context.Context, f emitFlags, event string, args []string) (int64,
 		return 0, usagef("--redis: %v", err)
 	}
 	defer client.Close()
-	emitter, err := cluster.NewEmitter(client, cluster.EmitterOptions{BusPrefix: f.busPrefix, GoDialect: f.dialect == "go"})
+	emitter, err := cluster.NewEmitter(client, cluster.EmitterOptions{Cluster: f.cluster, BusPrefix: f.busPrefix, GoDialect: f.dialect == "go"})
 	if err != nil {
-		return 0, usagef("--bus-prefix: %v", err)
+		return 0, usagef("--bus-prefix: %s", strings.TrimPrefix(err.Error(), "bus: "))
 	}
 	values := make([]any, len(args))
 	for i, arg := range args {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"regexp/syntax"
 	"slices"
@@ -51,12 +52,12 @@ func (f *serveFlags) groups() []config.Group {
 		group("Cluster", func(flags *pflag.FlagSet) {
 			flags.StringVar(&o.Redis, "redis", "", "URL of the Redis that nodes meet in (default: the node is alone)")
 			fileFlag(flags, &f.redisFile, "redis")
-			flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; clusters that share a Redis need a --bus-prefix each, too")
+			flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; several can share a Redis")
 			flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
 			flags.DurationVar(&o.LeaseTTL, "lease-ttl", defaults.LeaseTTL, "how long nothing is decided after the deciding node has died")
 			flags.DurationVar(&o.NodeTTL, "node-ttl", defaults.NodeTTL, "how long a node may be silent before it is counted out")
 			flags.StringVar(&f.whenAway, "when-away", "admit", `while Redis is away, "admit" or "refuse" clients`)
-			flags.StringVar(&o.BusPrefix, "bus-prefix", bus.DefaultPrefix, "prefix of the Redis channels")
+			flags.StringVar(&o.BusPrefix, "bus-prefix", "", busPrefixUsage)
 			flags.StringVar(&f.busDialect, "bus-dialect", "node", `what is written there: "node", or "go" for zishang520/socket.io (needs a prefix of its own)`)
 		}),
 		group("Namespaces", func(flags *pflag.FlagSet) {
@@ -79,6 +80,8 @@ func (f *serveFlags) groups() []config.Group {
 		}),
 	}
 }
+
+const busPrefixUsage = `prefix of the Redis channels (default "socket.io", or "socket.io-NAME" in a --cluster NAME)`
 
 // choices are the values of the flags that have only some.
 var choices = map[string][]string{
@@ -168,7 +171,8 @@ func (f *serveFlags) complete() (wrong []error) {
 	} else if f.pprof {
 		note(usagef("--pprof needs an --admin-listen: profiles are not for everybody"))
 	}
-	if o.GoDialect && o.BusPrefix == bus.DefaultPrefix {
+	prefix := cmp.Or(o.BusPrefix, bus.PrefixFor(o.Cluster))
+	if o.GoDialect && prefix == bus.DefaultPrefix {
 		note(usagef("--bus-dialect go needs a --bus-prefix of its own: it makes Node servers exit"))
 	}
 	if f.playground && !o.PublicStatus && o.StatusToken == "" {
@@ -176,6 +180,9 @@ func (f *serveFlags) complete() (wrong []error) {
 	}
 	if f.playground && o.Path == "/" {
 		note(usagef("--playground is at /, where --path is, too"))
+	}
+	if err := bus.CheckPrefix(prefix); err != nil {
+		note(usagef("--bus-prefix: %s", strings.TrimPrefix(err.Error(), "bus: ")))
 	}
 	if o.StatusActions && o.StatusToken == "" {
 		note(usagef("--status-actions needs a --status-token: who may act must be told from who may look"))
