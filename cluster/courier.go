@@ -70,7 +70,7 @@ func (m *Member) remember(err error) {
 	if taken, ok := errors.AsType[*TakenError](err); ok {
 		refusal = taken
 	} else if said, ok := errors.AsType[redis.Error](err); ok {
-		refusal = fmt.Errorf("Redis says: %w", said)
+		refusal = fmt.Errorf("refused by Redis: %w", said)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
