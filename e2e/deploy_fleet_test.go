@@ -73,13 +73,22 @@ func (f *fleet) scaleUp() *replica {
 		f.t.Fatal(err)
 	}
 	r := &replica{addr: f.nextAddr(), id: fmt.Sprintf("replica-%d", len(f.nodes)+1)}
-	addr := net.JoinHostPort(r.addr.String(), f.port)
-	r.srv = &server{t: f.t, bin: bin, args: f.nodeFlags(r.id), addr: addr, log: &logBuffer{}}
+	r.srv = &server{t: f.t, bin: bin, args: f.nodeFlags(r.id), addr: net.JoinHostPort(r.addr.String(), f.port), log: &logBuffer{}}
+	f.launch(r)
+	f.t.Cleanup(r.srv.finish)
+	f.nodes = append(f.nodes, r)
+	f.dns.add(r.addr)
+	return r
+}
+
+// launch starts a node's program, again if it ran before, and waits until it is ready.
+func (f *fleet) launch(r *replica) {
+	f.t.Helper()
 	in, out, err := os.Pipe()
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r.srv.cmd = exec.Command(bin, append(r.srv.args, "--listen", addr)...)
+	r.srv.cmd = exec.Command(r.srv.bin, append(r.srv.args, "--listen", r.srv.addr)...)
 	r.srv.cmd.Stdout, r.srv.cmd.Stderr = out, out
 	err = r.srv.cmd.Start()
 	out.Close() // the child has its own
@@ -90,11 +99,7 @@ func (f *fleet) scaleUp() *replica {
 	r.srv.exited = make(chan struct{})
 	// Its address is known; that it is ready says /readyz.
 	go r.srv.watch(r.srv.cmd, in, nil, r.srv.exited)
-	f.t.Cleanup(r.srv.finish)
 	f.eventually("the node is ready", func() error { return wantStatus(r.srv.url()+"/readyz", http.StatusOK) })
-	f.nodes = append(f.nodes, r)
-	f.dns.add(r.addr)
-	return r
 }
 
 // fake enters a node into the DNS that does what the test says.

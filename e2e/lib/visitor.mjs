@@ -7,7 +7,8 @@ import { manager, ready } from "./v4.mjs";
 
 const { hostname, port } = new URL(settings.url);
 
-class Visitor extends Agent {
+// Visitor makes every connection from an address of its own.
+export class Visitor extends Agent {
   constructor(localAddress) {
     // No connection is kept: HAProxy closes one without an answer when the node of a
     // waiting poll dies, browsers then repeat the request, and Node.js's XMLHttpRequest
