@@ -74,6 +74,7 @@ func TestMetrics_AlertRules(t *testing.T) {
 		if !ok || anchor != strings.ToLower(a.Alert) || !sections[anchor] {
 			t.Errorf("%s has the runbook %q, want its section of %s", a.Alert, a.Annotations["runbook_url"], runbook)
 		}
+		delete(sections, anchor)
 		for _, key := range []string{"summary", "description"} {
 			if a.Annotations[key] == "" {
 				t.Errorf("%s has no %s", a.Alert, key)
@@ -86,6 +87,11 @@ func TestMetrics_AlertRules(t *testing.T) {
 			t.Errorf("%s fires in no case of %s", a.Alert, alertTests)
 		}
 		knownMetrics(t, a.Alert, a.Expr)
+	}
+	for anchor := range sections {
+		if strings.HasPrefix(anchor, "dynamicio") {
+			t.Errorf("%s has the section %q, which is of no alert", runbook, anchor)
+		}
 	}
 }
 
