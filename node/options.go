@@ -14,6 +14,7 @@ import (
 
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/node/engineio"
+	"github.com/dynamicio/dynamicio/status"
 )
 
 // Options configures a [Server]. The zero value is a complete single node,
@@ -83,6 +84,15 @@ type Options struct {
 	// StatusActions lets those who present the token disconnect sockets and
 	// retire namespaces from the status page. It needs a StatusToken.
 	StatusActions bool
+	// StatusViewers bounds the status pages that are kept up to date for visitors at a
+	// time, and as many for those with the token. Default 100.
+	StatusViewers int
+	// StatusViewersPerAddress bounds the visitors of one address among them.
+	// Default 20.
+	StatusViewersPerAddress int
+	// StatusWrongTokens bounds the wrong tokens of one address in a minute; beyond
+	// it none of its tokens is looked at before the minute is over. Default 10.
+	StatusWrongTokens int
 
 	// Origins are the origins ("https://example.com") whose pages may connect
 	// from another host, and read status.json and the client's files. In
@@ -190,7 +200,7 @@ const (
 // programs that show them or derive their own from them. Zero stays what
 // depends on other options, and what has no bound.
 func Defaults() Options {
-	engine, limits := engineio.Defaults(), namespace.Defaults()
+	engine, limits, pages := engineio.Defaults(), namespace.Defaults(), status.Defaults()
 	o := Options{
 		NodeTTL: defaultNodeTTL, LeaseTTL: defaultLeaseTTL, DrainTimeout: defaultDrainTimeout, DrainSpread: defaultDrainSpread,
 		Retirement: limits.Retirement, ConnectTimeout: limits.ConnectTimeout,
@@ -198,6 +208,7 @@ func Defaults() Options {
 		MaxPayload: engine.MaxPayload, MaxQueue: engine.MaxQueue, MaxSessions: engine.MaxSessions,
 		HandshakesPerSecond: engine.HandshakesPerSecond, MaxSessionsPerAddress: engine.MaxSessionsPerAddress,
 		ControlsPerSecond: engine.ControlsPerSecond, MaxHeaderBytes: defaultMaxHeaderBytes,
+		StatusViewers: pages.MaxViewers, StatusViewersPerAddress: pages.MaxViewersPerAddress, StatusWrongTokens: pages.WrongTokensPerMinute,
 	}
 	limits.Retirement, limits.ConnectTimeout = 0, 0 // they are above
 	o.Limits = limits
@@ -210,6 +221,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if err := o.completeDrain(); err != nil {
 		return o, err
+	}
+	if o.StatusViewers < 0 || o.StatusViewersPerAddress < 0 || o.StatusWrongTokens < 0 {
+		return o, errors.New("node: Options.StatusViewers, StatusViewersPerAddress and StatusWrongTokens must not be negative")
 	}
 	if o.StatusActions && o.StatusToken == "" {
 		return o, errors.New("node: Options.StatusActions needs a StatusToken: who may act must be told from who may look")

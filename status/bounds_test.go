@@ -61,7 +61,7 @@ func TestEvents_VisitorsDoNotKeepOthersOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := guardedBy(t, &fakeSource{report: well()}, true)
 		ctx, cancel := context.WithCancel(t.Context())
-		for i := range MaxViewers {
+		for i := range defaults.MaxViewers {
 			watch(ctx, h, fmt.Sprintf("/socket.io/status/events?q=%d", i%maxPages))
 		}
 		synctest.Wait()

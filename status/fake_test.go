@@ -26,6 +26,9 @@ type fakeSource struct {
 	collects func(context.Context) // called without the lock by each Collect
 }
 
+// defaults are the bounds of the handlers of most tests.
+var defaults = Defaults()
+
 func (s *fakeSource) Collect(ctx context.Context, q Query) *Report {
 	s.mu.Lock()
 	s.queries = append(s.queries, q)

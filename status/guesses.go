@@ -8,9 +8,6 @@ import (
 )
 
 const (
-	// wrongPerMinute is how many wrong tokens one address may present in a minute;
-	// beyond it no token of that address is looked at before the minute is over.
-	wrongPerMinute = 10
 	// maxGuessers bounds the addresses that are kept apart. Beyond it the others
 	// are taken for one.
 	maxGuessers = 10_000
@@ -19,6 +16,8 @@ const (
 
 // guesses counts wrong tokens by address, minute by minute.
 type guesses struct {
+	most int // wrong tokens of one address in a minute
+
 	mu        sync.Mutex // guards the rest; a leaf
 	begun     time.Time  // of this minute
 	wrong     map[netip.Addr]int
@@ -42,7 +41,7 @@ func (g *guesses) keyLocked(a netip.Addr) netip.Addr {
 func (g *guesses) mayTry(a netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.wrong[g.keyLocked(a)] < wrongPerMinute {
+	if g.wrong[g.keyLocked(a)] < g.most {
 		return true
 	}
 	g.throttled++

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -53,7 +54,7 @@ func TestGuesses_AreLimitedForEachAddress(t *testing.T) {
 			for n := range 5000 {
 				codes[serve(h, ask("192.0.2.1", fmt.Sprintf("wrong%d", n))).Code]++
 			}
-			if codes[401] != wrongPerMinute || codes[429] != 5000-wrongPerMinute {
+			if codes[401] != defaults.WrongTokensPerMinute || codes[429] != 5000-defaults.WrongTokensPerMinute {
 				t.Errorf("way %d: answers %v", i, codes)
 			}
 			if got := serve(h, ask("192.0.2.1", token)); got.Code != 429 || got.Header().Get("Retry-After") == "" {
@@ -65,14 +66,14 @@ func TestGuesses_AreLimitedForEachAddress(t *testing.T) {
 			if lines := strings.Count(log.String(), "level=WARN"); lines != 1 || strings.Contains(log.String(), "wrong1") {
 				t.Errorf("way %d: %d lines:\n%s", i, lines, log.String())
 			}
-			if s := h.Stats(); s.WrongTokens != wrongPerMinute || s.Throttled != 5001-wrongPerMinute {
+			if s := h.Stats(); s.WrongTokens != int64(defaults.WrongTokensPerMinute) || s.Throttled != int64(5001-defaults.WrongTokensPerMinute) {
 				t.Errorf("way %d: %+v", i, s)
 			}
 			time.Sleep(guessWindow)
 			if got := serve(h, ask("192.0.2.1", "wrong")).Code; got != 401 {
 				t.Errorf("way %d: a minute later: %d", i, got)
 			}
-			if text := log.String(); strings.Count(text, "level=WARN") != 2 || !strings.Contains(text, fmt.Sprint("unlogged_before=", wrongPerMinute-1)) {
+			if text := log.String(); strings.Count(text, "level=WARN") != 2 || !strings.Contains(text, fmt.Sprint("unlogged_before=", defaults.WrongTokensPerMinute-1)) {
 				t.Errorf("way %d: a minute later: %s", i, text)
 			}
 			if got := serve(h, ask("192.0.2.1", token)).Code; got != 200 && got != 303 {
@@ -86,7 +87,7 @@ func TestGuesses_AreLimitedForEachAddress(t *testing.T) {
 func TestGuesses_DoNotSignOthersOut(t *testing.T) {
 	h := newTestHandler(t, &fakeSource{report: well()}, func(o *Options) { o.Public, o.Token = false, token; byAddress(o) })
 	cookie := serve(h, from("192.0.2.1", "POST", "/socket.io/status/signin", "token="+token, "Sec-Fetch-Site: same-origin")).Result().Cookies()[0]
-	for range 2 * wrongPerMinute {
+	for range 2 * defaults.WrongTokensPerMinute {
 		serve(h, from("192.0.2.1", "GET", "/socket.io/status?token=wrong", ""))
 	}
 	if got := serve(h, from("192.0.2.1", "GET", "/socket.io/status", "", "Cookie: "+cookie.String())).Code; got != 200 {
@@ -97,7 +98,7 @@ func TestGuesses_DoNotSignOthersOut(t *testing.T) {
 // However many addresses guess, what is remembered of them is bounded, and those
 // beyond it are limited together.
 func TestGuesses_AreBounded(t *testing.T) {
-	var g guesses
+	g := guesses{most: defaults.WrongTokensPerMinute}
 	at := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}) }
 	for n := range 3 * maxGuessers {
 		g.note(at(n))
@@ -121,9 +122,9 @@ func TestEvents_OneAddressDoesNotTakeAll(t *testing.T) {
 			synctest.Wait()
 			return w.code
 		}
-		for i := range MaxViewers {
+		for i := range defaults.MaxViewers {
 			want := http.StatusOK
-			if i >= viewersEach {
+			if i >= defaults.MaxViewersPerAddress {
 				want = http.StatusServiceUnavailable
 			}
 			if got := open("192.0.2.1"); got != want {
@@ -136,7 +137,7 @@ func TestEvents_OneAddressDoesNotTakeAll(t *testing.T) {
 		if got := open("192.0.2.1", "Authorization: Bearer "+token); got != http.StatusOK {
 			t.Errorf("with the token: %d", got)
 		}
-		if s := h.Stats(); s.Visitors != viewersEach+1 || s.Signed != 1 {
+		if s := h.Stats(); s.Visitors != defaults.MaxViewersPerAddress+1 || s.Signed != 1 {
 			t.Errorf("%+v", s)
 		}
 		cancel()
@@ -145,4 +146,19 @@ func TestEvents_OneAddressDoesNotTakeAll(t *testing.T) {
 			t.Errorf("afterwards %+v, %d addresses", s, len(h.feeds.visitors.n))
 		}
 	})
+}
+
+// The bounds are the operator's to set.
+func TestGuesses_BoundIsAnOption(t *testing.T) {
+	h := newTestHandler(t, &fakeSource{report: well()}, func(o *Options) {
+		o.Public, o.Token, o.WrongTokensPerMinute = false, token, 2
+		byAddress(o)
+	})
+	var codes []int
+	for range 3 {
+		codes = append(codes, serve(h, from("192.0.2.1", "GET", "/socket.io/status.json?token=wrong", "")).Code)
+	}
+	if !slices.Equal(codes, []int{401, 401, 429}) {
+		t.Errorf("answered %v", codes)
+	}
 }

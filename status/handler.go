@@ -2,6 +2,7 @@ package status
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -16,9 +17,6 @@ const (
 	// answersAtOnce is how many of them are made and sent at a time for visitors: who
 	// asks for large ones and does not read them would fill the node's memory.
 	answersAtOnce = 50
-	// answersEach is how many of them are for visitors of one address, who would
-	// keep out all others otherwise.
-	answersEach = 10
 )
 
 // Options says who may see the status, and who may act.
@@ -34,11 +32,25 @@ type Options struct {
 	Actions bool
 	// Host says which virtual host a request is from; empty is the main one.
 	Host func(*http.Request) string
+	// MaxViewers bounds the pages that are kept up to date for visitors; as many may be for
+	// those who have presented the token, whom visitors do not keep out. Default 100.
+	MaxViewers int
+	// MaxViewersPerAddress bounds the visitors of one address among them; of the answers
+	// that are being made, one address may have half as many. Default 20.
+	MaxViewersPerAddress int
+	// WrongTokensPerMinute bounds the wrong tokens of one address; beyond it none of its tokens
+	// is looked at before the minute is over. Default 10.
+	WrongTokensPerMinute int
 	// Address returns what stands for the address of a visitor, in the bounds for
 	// each. Default that of the connection.
 	Address func(*http.Request) netip.Addr
 	// Logger receives who did what. Required.
 	Logger *slog.Logger
+}
+
+// Defaults returns the bounds that the zero value stands for.
+func Defaults() Options {
+	return Options{MaxViewers: 100, MaxViewersPerAddress: 20, WrongTokensPerMinute: 10}
 }
 
 // Handler serves the page, status.json, and what the page needs. It is safe
@@ -60,6 +72,10 @@ type Handler struct {
 
 // NewHandler returns the handler of everything that begins with o.Path + "/status".
 func NewHandler(src Source, o Options) *Handler {
+	defaults := Defaults()
+	o.MaxViewers = cmp.Or(o.MaxViewers, defaults.MaxViewers)
+	o.MaxViewersPerAddress = cmp.Or(o.MaxViewersPerAddress, defaults.MaxViewersPerAddress)
+	o.WrongTokensPerMinute = cmp.Or(o.WrongTokensPerMinute, defaults.WrongTokensPerMinute)
 	if o.Address == nil {
 		o.Address = func(r *http.Request) netip.Addr {
 			a, _ := netip.ParseAddrPort(r.RemoteAddr)
@@ -70,8 +86,9 @@ func NewHandler(src Source, o Options) *Handler {
 		src: src, opts: o, base: strings.TrimSuffix(o.Path, "/"), log: o.Logger,
 		mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), answers: make(chan struct{}, answersAtOnce),
 	}
-	h.answering.most = answersEach
-	h.feeds = feeds{src: src, open: make(map[viewer]*feed), viewers: make(map[bool]int), pages: make(map[bool]int), visitors: perAddress{most: viewersEach}}
+	h.answering.most = max(1, o.MaxViewersPerAddress/2)
+	h.guesses.most = o.WrongTokensPerMinute
+	h.feeds = feeds{src: src, most: o.MaxViewers, open: make(map[viewer]*feed), viewers: make(map[bool]int), pages: make(map[bool]int), visitors: perAddress{most: o.MaxViewersPerAddress}}
 	h.feeds.ctx, h.stop = context.WithCancel(context.Background())
 	h.mux.HandleFunc(h.base+"/status", h.guarded(h.bounded(h.asked(h.servePage))))
 	h.mux.HandleFunc(h.base+"/status.json", h.guarded(h.bounded(h.serveJSON)))

@@ -8,13 +8,8 @@ import (
 )
 
 const (
-	// MaxViewers is how many pages one node keeps up to date at a time for visitors, and
-	// as many for those who have presented the token, whom visitors do not keep out.
-	MaxViewers = 100
-	// viewersEach is how many of the visitors may be of one address.
-	viewersEach = 20
-	// maxPages is how many different pages may be among each of the two: only these cost
-	// Redis something, and memory.
+	// maxPages is how many different pages may be among those kept up to date for visitors, and as many
+	// among those for others: only these cost Redis something, and memory.
 	maxPages = 25
 	// A page is brought up to date this often; where nodes have to be asked for what is
 	// inside namespaces, less often.
@@ -36,6 +31,7 @@ var (
 type feeds struct {
 	src      Source
 	ctx      context.Context // ends with Close
+	most     int             // viewers of each of the two kinds
 	visitors perAddress
 
 	mu   sync.Mutex // guards the rest; a leaf
@@ -75,7 +71,7 @@ func (s *feeds) join(v viewer) (*feed, error) {
 		return nil, errClosed
 	}
 	f := s.open[v]
-	if s.viewers[v.Visitor] >= MaxViewers || f == nil && s.pages[v.Visitor] >= maxPages {
+	if s.viewers[v.Visitor] >= s.most || f == nil && s.pages[v.Visitor] >= maxPages {
 		return nil, errFull
 	}
 	s.viewers[v.Visitor]++

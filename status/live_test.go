@@ -208,13 +208,13 @@ func TestEvents_ViewersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newTestHandler(t, &fakeSource{report: well()}, nil)
 		ctx, cancel := context.WithCancel(t.Context())
-		for range MaxViewers {
+		for range defaults.MaxViewers {
 			watch(ctx, h, "/socket.io/status/events")
 		}
 		synctest.Wait()
 		w := serve(h, request("GET", "/socket.io/status/events", ""))
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
-			t.Errorf("viewer %d: %d %v", MaxViewers+1, w.Code, w.Header())
+			t.Errorf("viewer %d: %d %v", defaults.MaxViewers+1, w.Code, w.Header())
 		}
 		cancel()
 		synctest.Wait()

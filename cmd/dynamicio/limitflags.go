@@ -31,6 +31,10 @@ func (f *serveFlags) addLimits(flags *pflag.FlagSet) {
 	flags.IntVar(&o.ControlsPerSecond, "controls-per-second", defaults.ControlsPerSecond, "pings, pongs and nearly empty fragments of one client a second; beyond it the client is closed; 0: no bound")
 	flags.IntVar(&o.MaxHeaderBytes, "max-header-bytes", defaults.MaxHeaderBytes, "largest header of a request, in bytes")
 
+	flags.IntVar(&o.StatusViewers, "status-viewers", defaults.StatusViewers, "status pages that are kept up to date for visitors at a time, and as many for those with the token")
+	flags.IntVar(&o.StatusViewersPerAddress, "status-viewers-per-address", defaults.StatusViewersPerAddress, "visitors of one address among them")
+	flags.IntVar(&o.StatusWrongTokens, "status-wrong-tokens", defaults.StatusWrongTokens, "wrong status tokens of one address a minute; beyond it none of its tokens is looked at before the minute is over")
+
 	l, limits := &o.Limits, defaults.Limits
 	flags.IntVar(&l.MaxNamespaces, "max-namespaces", limits.MaxNamespaces, "namespaces that live on the node")
 	flags.IntVar(&l.MaxConnectionNamespaces, "max-connection-namespaces", limits.MaxConnectionNamespaces, "namespaces of one connection; it may ask for a tenth of it a second")
