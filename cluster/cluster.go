@@ -71,7 +71,7 @@ func Open(c Config) (*Cluster, error) {
 	cl := &Cluster{client: client, dir: dir, admit: !c.RefuseWhenAway}
 	o := bus.Options{
 		Client: client, Cluster: dir.opts.Cluster, NodeID: c.Node, Prefix: c.BusPrefix,
-		Members: cl.members, Peers: dir.nodeIDs, ReplyTimeout: max(dir.opts.Timeout, time.Second), OnPublished: c.Observer.Published, Logger: c.Logger,
+		Away: func() bool { return cl.member.awayFor() > 0 }, Members: cl.members, Peers: dir.nodeIDs, ReplyTimeout: max(dir.opts.Timeout, time.Second), OnPublished: c.Observer.Published, Logger: c.Logger,
 	}
 	if c.GoDialect {
 		o.Dialect = wire.StockGo

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -34,7 +33,7 @@ type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 func connectBy(rawURL string, dial dialer) (redis.UniversalClient, error) {
 	c, err := connect(rawURL, dial)
 	if err != nil {
-		return nil, fmt.Errorf("cluster: Redis URL: %w", scrub(err, rawURL))
+		return nil, fmt.Errorf("cluster: Redis URL: %w", explainURL(rawURL))
 	}
 	return c, nil
 }
@@ -49,7 +48,7 @@ func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 	}
 	plain, kind, _ := strings.Cut(strings.ToLower(scheme), "+")
 	if plain != "redis" && plain != "rediss" && (plain != "unix" || kind != "") {
-		return nil, fmt.Errorf("scheme %q is not one of redis, rediss, unix, and these with +sentinel or +cluster", scheme)
+		return nil, errScheme
 	}
 	// The handoff of live connections to another server would let a session go on with
 	// data that it was not registered with.
@@ -89,55 +88,7 @@ func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewClusterClient(o), nil
 	}
-	return nil, fmt.Errorf("scheme %q is not one of redis, rediss, unix, and these with +sentinel or +cluster", scheme)
+	return nil, errScheme
 }
 
-// scrub takes out of an error what of the URL may be secret. Errors of package url quote
-// the whole of what they could not read.
-func scrub(err error, rawURL string) error {
-	var e *url.Error
-	if errors.As(err, &e) {
-		err = e.Err
-	}
-	text := err.Error()
-	for _, secret := range secrets(rawURL) {
-		text = strings.ReplaceAll(text, secret, "xxxxx")
-	}
-	return errors.New(text)
-}
-
-// secrets lists what in the URL may be a password or a part of one, whether the URL can be parsed or
-// not: the user information as written and decoded, and parameters named so.
-func secrets(rawURL string) []string {
-	var out []string
-	add := func(s string) {
-		if s == "" {
-			return
-		}
-		out = append(out, s)
-		if d, err := url.PathUnescape(s); err == nil && d != s {
-			out = append(out, d)
-		}
-	}
-	_, rest, _ := strings.Cut(rawURL, "://")
-	if i := strings.LastIndex(rest, "@"); i >= 0 {
-		add(rest[:i])
-		user, password, _ := strings.Cut(rest[:i], ":")
-		add(password)
-		// A slash, question mark or number sign in a password ends the host for a parser.
-		for part := range strings.FieldsFuncSeq(password, func(r rune) bool { return strings.ContainsRune("/?#:@", r) }) {
-			add(part)
-		}
-		if !strings.Contains(rest[:i], ":") {
-			add(user)
-		}
-	}
-	if _, query, ok := strings.Cut(rest, "?"); ok {
-		for pair := range strings.SplitSeq(query, "&") {
-			if name, value, _ := strings.Cut(pair, "="); strings.Contains(strings.ToLower(name), "password") {
-				add(value)
-			}
-		}
-	}
-	return out
-}
+var errScheme = errors.New("its scheme is not one of redis, rediss, unix, and the first two with +sentinel or +cluster")

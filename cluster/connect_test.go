@@ -43,13 +43,16 @@ func TestConnect_ErrorsHideThePassword(t *testing.T) {
 		"redis://u:/hunter2@localhost:1", "redis://u:#hunter2@localhost:x", "redis://hunter2@localhost:x:y",
 		"redis+sentinel://u:hunter2@localhost", "redis+cluster://u:hunter2@localhost:x",
 		"redis+sentinel://localhost?sentinel_password=hunter2&nonsense=1", "unix+cluster://u:hunter2@x",
-		"redis://u:hunter%32@local\x7fhost",
+		"redis://u:hunter%32@local\x7fhost", "redis://:hunter2", "redis://h:hunter2/0", "redis://h?p%61ssword=hunter2&nonsense=1", "hunter2://x",
 	} {
 		c, err := Connect(url)
 		if err == nil {
 			c.Close()
 			t.Errorf("%q is accepted", url)
 			continue
+		}
+		if strings.Contains(err.Error(), "xxxxx") {
+			t.Errorf("%q: %v: letters are taken out of a text that never had the password", url, err)
 		}
 		if strings.Contains(err.Error(), "hunter") || strings.Contains(err.Error(), "ter2") {
 			t.Errorf("%q: %v", url, err)
@@ -58,6 +61,73 @@ func TestConnect_ErrorsHideThePassword(t *testing.T) {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
+}
+
+// What is wrong is said in full, whatever letters the password has.
+func TestConnect_ErrorsCanBeRead(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://:a#b@h:1":              "the user name or the password has a character that must be percent-encoded: / as %2F, ? as %3F, # as %23",
+		"redis://u:a/b@h:1":             "must be percent-encoded",
+		"redis://u:i@localhost:port":    `invalid port ":port" after host`,
+		"redis://u:i@localhost/x":       `invalid database number: "x"`,
+		"redis://u:e@h?nonsense=1":      "unexpected option: nonsense",
+		"redis://localhost:6379#x":      "it has a number sign, which in a password must be written %23",
+		"http://u:s@localhost":          "its scheme is not one of redis, rediss",
+		"localhost:6379":                "it has no scheme, such as redis://",
+		"redis://:hunter2":              "a password is written redis://:PASSWORD@HOST:PORT",
+		"redis+sentinel://u:a@h":        "a Sentinel URL needs ?master_name=",
+		"redis://h?read_timeout=s@h":    "percent-encoded",
+		"redis+cluster://u:o@localhost": "",
+	} {
+		c, err := Connect(url)
+		if err == nil {
+			c.Close()
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q in it", url, err, want)
+		}
+	}
+}
+
+func TestRedactURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://localhost:6379/3?read_timeout=1s": "redis://localhost:6379/3?read_timeout=1s",
+		"redis://user:secret@localhost":            "redis://user:xxxxx@localhost",
+		"redis://:secret@localhost":                "redis://:xxxxx@localhost",
+		"redis://secret@localhost":                 "redis://xxxxx@localhost",
+		"redis://secret:@localhost":                "redis://xxxxx@localhost",
+		"REDISS://u:se%23cret@localhost":           "rediss://u:xxxxx@localhost",
+		"unix:///tmp/redis.sock?db=1":              "unix:///tmp/redis.sock?db=1",
+		"redis://h?master_name=m&password=secret":  "redis://h?master_name=m&password=xxxxx",
+		"redis://h?sentinel_p%61ssword=secret":     "redis://h?sentinel_password=xxxxx",
+		"redis://u:sec/ret@localhost":              "(unreadable)",
+		"redis://u:sec#ret@localhost":              "(unreadable)",
+		"redis://:secret":                          "(unreadable)",
+		"secret":                                   "(unreadable)",
+		"redis:u:secret@h":                         "(unreadable)",
+		"redis://a:80?x=@secret@localhost":         "(unreadable)",
+		"redis+sentinel://u:secret@a:1?addr=b:2":   "redis+sentinel://u:xxxxx@a:1?addr=b:2",
+		"redis+cluster://u:secret@a:1?addr=c:3":    "redis+cluster://u:xxxxx@a:1?addr=c:3",
+	} {
+		if got := RedactURL(url); got != want {
+			t.Errorf("RedactURL(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
+
+func FuzzRedactURL(f *testing.F) {
+	f.Add("u", "@localhost:6379/0")
+	f.Add("", "/x@localhost?password=1")
+	f.Add("u?", "@#")
+	f.Fuzz(func(t *testing.T, user, after string) {
+		const secret = "hunter2hunter2"
+		if !strings.Contains(after, "@") {
+			return
+		}
+		if got := RedactURL("redis://" + user + ":" + secret + after); strings.Contains(got, secret) {
+			t.Errorf("%q %q: %q", user, after, got)
+		}
+	})
 }
 
 func FuzzConnect(f *testing.F) {

@@ -39,7 +39,7 @@ func (m *Member) carry() {
 		m.remember(err)
 		if err != nil {
 			if pause == 0 {
-				m.log.Warn("not registered in Redis; trying on", "node", m.dir.Node(), "error", err)
+				m.log.Warn("not registered in Redis; trying on", "node", m.dir.Node(), "redis", server(m.client), "error", err, "hint", hint(m.client, err))
 			}
 			pause = min(max(2*pause, minPause), maxPause)
 			if taken, ok := errors.AsType[*TakenError](err); ok {
@@ -71,6 +71,9 @@ func (m *Member) remember(err error) {
 		refusal = taken
 	} else if said, ok := errors.AsType[redis.Error](err); ok {
 		refusal = fmt.Errorf("refused by Redis: %w", said)
+		if h := hint(m.client, err); h != "" {
+			refusal = fmt.Errorf("%w (%s)", refusal, h)
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

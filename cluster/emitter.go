@@ -60,7 +60,7 @@ func (e *Emitter) Emit(ctx context.Context, fullName string, rooms []string, eve
 	}
 	servers, err = e.client.Publish(ctx, bus.BroadcastChannel(e.prefix, e.dialect, fullName), payload).Result()
 	if err != nil {
-		return 0, &Error{Op: "emit", Err: err}
+		return 0, hinted(e.client, &Error{Op: "emit", Err: err})
 	}
 	return servers, nil
 }

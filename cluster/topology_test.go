@@ -125,7 +125,7 @@ func TestCluster_ChecksTheCertificate(t *testing.T) {
 	allow(t, srv.Client(), documentedRights(t, false))
 	url := strings.Replace(srv.URL("node", "secret"), "127.0.0.1", "localhost", 1)
 	var log syncBuffer
-	c, err := Open(Config{Redis: url, Node: "a", NodeTTL: memberTTL, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c, err := Open(Config{Redis: url, Node: "a", NodeTTL: memberTTL, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +141,9 @@ func TestCluster_ChecksTheCertificate(t *testing.T) {
 			}
 			return false
 		})
+	}
+	if !strings.Contains(log.String(), "certificate is for another name: use that one in the URL") {
+		t.Errorf("the log does not say what to do: %s", log.String())
 	}
 	if strings.Contains(log.String(), "secret") {
 		t.Errorf("the log has the password: %s", log.String())

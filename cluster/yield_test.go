@@ -3,8 +3,6 @@ package cluster
 import (
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/dynamicio/dynamicio/cluster/redistest"
 )
 
@@ -16,7 +14,10 @@ func TestMember_YieldsTheLeaseWithoutASession(t *testing.T) {
 	if err := w.admin.Do(w.ctx, "ACL", "SETUSER", "a", "on", ">secret", "+@all", "~*", "&*").Err(); err != nil {
 		t.Fatal(err)
 	}
-	client := redis.NewClient(&redis.Options{Addr: w.admin.Options().Addr, Username: "a", Password: "secret", ContextTimeoutEnabled: true})
+	client, err := Connect("redis://a:secret@" + w.admin.Options().Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { client.Close() })
 	a := w.memberOver(client, "a", MemberOptions{})
 	w.ready(a)

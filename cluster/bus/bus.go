@@ -130,21 +130,22 @@ func (b *Bus) Start(l namespace.Local) {
 }
 
 // failures are attempts to connect that failed in a row. They keep a Redis that stays away from filling the
-// log: the first is a warning, and once more the first that says Redis's own reason.
+// log: the first is a warning, and once more the first that says Redis's own reason; neither is where the
+// node says so already.
 type failures struct {
-	n     int
-	named bool
+	n           int
+	said, named bool
 }
 
-// add counts a failure and returns the level to log it at.
-func (f *failures) add(err error) slog.Level {
+// log counts a failure and logs it.
+func (f *failures) log(b *Bus, what string, err error) {
 	f.n++
+	level := slog.LevelDebug
 	says := errors.As(err, new(redisError))
-	if f.n == 1 || says && !f.named {
-		f.named = says
-		return slog.LevelWarn
+	if (!f.said || says && !f.named) && (b.opts.Away == nil || !b.opts.Away()) {
+		f.said, f.named, level = true, says, slog.LevelWarn
 	}
-	return slog.LevelDebug
+	b.log.Log(b.ctx, level, what, "attempt", f.n, "error", err)
 }
 
 // Close publishes what is still queued, if Redis takes it until ctx is over (nothing is awaited if it

@@ -324,3 +324,15 @@ func TestOptions_Refused(t *testing.T) {
 		}
 	}
 }
+
+// A password that the server does not want keeps nobody out: the client of the node's session lets that pass, too.
+func TestBus_NeedlessPassword(t *testing.T) {
+	s := redistest.Start(t)
+	b := start(t, s, "b")
+	b.enter("/x")
+	a := start(t, s, "a", func(o *Options) {
+		o.Client = redis.NewClient(&redis.Options{Addr: s.Addr, Password: "needless"})
+		t.Cleanup(func() { o.Client.Close() })
+	})
+	b.expect(a, "/x")
+}

@@ -70,6 +70,9 @@ type Options struct {
 	// OnPublished is told, of each batch of messages, how long its oldest one waited until
 	// Redis had taken it; probes are messages too. It must be quick. Default: nobody is.
 	OnPublished func(took time.Duration)
+	// Away says that somebody else has said already that Redis is unavailable: then failures to connect
+	// are logged at debug level. Default nobody has.
+	Away func() bool
 	// Logger receives changes of state. Default slog.Default().
 	Logger *slog.Logger
 }

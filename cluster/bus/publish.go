@@ -252,7 +252,7 @@ func (b *Bus) publishLink(l *outLink) *outLink {
 			return l
 		}
 		if b.ctx.Err() == nil {
-			b.log.Log(b.ctx, failed.add(err), "bus: cannot publish", "attempt", failed.n, "error", err)
+			failed.log(b, "bus: cannot publish", err)
 			b.stats.publishErrors.Add(1)
 			b.retryWait(failed.n - 1)
 		}

@@ -187,7 +187,7 @@ func (b *Bus) subscribe() {
 		if b.ctx.Err() != nil {
 			return
 		}
-		b.log.Log(b.ctx, failed.add(err), "bus: not subscribed", "attempt", failed.n, "error", err)
+		failed.log(b, "bus: not subscribed", err)
 		b.stats.subscribeErrors.Add(1)
 		b.retryWait(failed.n - 1)
 	}

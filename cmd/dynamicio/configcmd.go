@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/dynamicio/dynamicio/cluster"
 	"github.com/dynamicio/dynamicio/cmd/dynamicio/config"
 	"github.com/dynamicio/dynamicio/cmd/dynamicio/rules"
 )
@@ -196,11 +196,7 @@ func masked(f *pflag.Flag) []string {
 	case f.Name == "status-token" && value != "":
 		value = "(secret)"
 	case f.Name == "redis" && value != "":
-		if u, err := url.Parse(value); err == nil {
-			value = u.Redacted()
-		} else {
-			value = "(unreadable)"
-		}
+		value = cluster.RedactURL(value)
 	}
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		return list.GetSlice()
