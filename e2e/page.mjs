@@ -26,7 +26,8 @@ async function member(cleanup, node, name, ...rooms) {
 scenario("no namespace", async (cleanup) => {
   const page = await visit(cleanup, at("empty"));
   await live(page);
-  assert.match(await text(page.locator("h1")), /^active namespaces on 127\.0\.0\.1:\d+$/);
+  assert.match(await text(page.locator("h1")), /^Status of node \S+$/);
+  assert.match(await text(page.locator("header p")), /^active namespaces on 127\.0\.0\.1:\d+/);
   assert.equal(await text(page.locator("#r-namespaces tbody")), "None.");
 });
 
@@ -60,7 +61,7 @@ scenario("what changes shows by itself, and what a person does stays", async (cl
   });
   const socket = await member(cleanup, "n2", `${name}/before`); // sorts before what has the focus
   await shown(page, `${name}/before`).waitFor();
-  assert(await page.evaluate(() => document.activeElement === window.mark && window.mark.isConnected && scrollY >= 300 && getSelection().toString().startsWith("active namespaces")));
+  assert(await page.evaluate(() => document.activeElement === window.mark && window.mark.isConnected && scrollY >= 300 && getSelection().toString().startsWith("Status of cluster default")));
   // The row of what has the focus changes, too.
   await member(cleanup, "n2", `${name}/stays`);
   await page.waitForFunction((row) => /\s2\s/.test(row.innerText), await shown(page, `${name}/stays`).elementHandle());
@@ -261,6 +262,39 @@ function contrasts() {
   }
   return poor;
 }
+
+// brokenWords lists the words of cells that are cut in two lines, and what is wider than its place. Names may be cut.
+function brokenWords() {
+  const wrong = [];
+  for (const table of document.querySelectorAll("table")) {
+    if (table.scrollWidth > table.clientWidth + 1) wrong.push(`a table is ${table.scrollWidth} wide in ${table.clientWidth}`);
+    for (const cell of table.querySelectorAll("thead th, td:not([data-l=On], [colspan])")) {
+      for (const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT); walk.nextNode(); ) {
+        for (const { 0: word, index } of walk.currentNode.data.matchAll(/\S+/g)) {
+          const range = document.createRange();
+          range.setStart(walk.currentNode, index);
+          range.setEnd(walk.currentNode, index + word.length);
+          if (new Set([...range.getClientRects()].map((r) => r.top)).size > 1) wrong.push(word);
+        }
+      }
+    }
+  }
+  return wrong;
+}
+
+scenario("its tables hold at any width", async (cleanup) => {
+  const name = fresh("/a-rather-long-name-of-a-namespace");
+  await member(cleanup, "n1", `${name}/a`, "room");
+  await member(cleanup, "n2", `${name}/b`).then((s) => s.disconnect());
+  const page = await visit(cleanup, at("n1"), { reducedMotion: "reduce" });
+  await live(page);
+  await page.locator("#r-nodes svg").first().waitFor({ state: "attached" }); // charts take room, too
+  for (const width of [1000, 961, 900, 780, 738, 735, 600, 400, 320]) {
+    await page.setViewportSize({ width, height: 700 });
+    assert(await page.evaluate((width) => document.documentElement.scrollWidth <= width, width), `the page is wider than ${width}`);
+    assert.deepEqual(await page.evaluate(brokenWords), [], `at ${width}`);
+  }
+});
 
 scenario("light, dark, and on a phone", async (cleanup) => {
   const name = fresh("/look");

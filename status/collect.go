@@ -129,7 +129,7 @@ func (c *Collector) collect(ctx context.Context, q Query) *Report {
 func (c *Collector) newReport(now time.Time, q Query) *Report {
 	rep := &Report{
 		Cluster: c.opts.Cluster, Time: now, Node: c.opts.Node, Redis: Redis{OK: true},
-		Nodes: []Node{}, Namespaces: []Namespace{}, Problems: []string{}, Expiring: []Expiring{}, Retired: []Retired{},
+		Nodes: []Node{}, Namespaces: []Namespace{}, Problems: []string{}, Notes: []string{}, Expiring: []Expiring{}, Retired: []Retired{},
 	}
 	if c.opts.Recent != nil {
 		rep.Retired = c.opts.Recent.list(q.prefix(), retiredListed)

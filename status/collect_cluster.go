@@ -26,7 +26,7 @@ func (c *Collector) collectCluster(ctx context.Context, q Query) (*Report, error
 		return nil, err
 	}
 	rep := c.newReport(o.Time, q)
-	rep.Problems = c.problems(&o)
+	rep.Problems, rep.Notes = c.problems(&o), notes(&o)
 	for _, d := range due {
 		rep.Expiring = append(rep.Expiring, Expiring{d.FullName, d.At.Sub(o.Time).Milliseconds()})
 	}
@@ -37,7 +37,7 @@ func (c *Collector) collectCluster(ctx context.Context, q Query) (*Report, error
 	rep.Next = page.Next
 	rep.Namespaces = make([]Namespace, 0, len(page.Namespaces))
 	for i := range page.Namespaces {
-		rep.Namespaces = append(rep.Namespaces, describeState(&page.Namespaces[i], o.Time))
+		rep.Namespaces = append(rep.Namespaces, describeState(&page.Namespaces[i], rep.Nodes, o.Time))
 	}
 	if q.Host != "" {
 		if err := c.countHost(ctx, rep, q); err != nil {
@@ -87,7 +87,7 @@ func (c *Collector) describeNodes(o *cluster.Overview, q Query) []Node {
 	for _, n := range o.Nodes {
 		node := Node{
 			ID: n.ID, Address: n.Address, Version: n.Version, Started: n.Started,
-			HeartbeatAgeMS: n.HeartbeatAge.Milliseconds(), Draining: n.Draining,
+			HeartbeatAgeMS: n.HeartbeatAge.Milliseconds(), Draining: n.Draining, Silent: n.HeartbeatAge > silentAfter,
 			Sockets: int(n.Counters[counterSockets]), Namespaces: n.Namespaces,
 			EventsPerSecond:     float64(n.Counters[counterEvents]) / 1000,
 			DeliveriesPerSecond: float64(n.Counters[counterDeliveries]) / 1000,
@@ -121,12 +121,18 @@ func (c *Collector) readPage(ctx context.Context, q Query) (cluster.Page, error)
 	return page, err
 }
 
-func describeState(state *cluster.NamespaceState, now time.Time) Namespace {
+func describeState(state *cluster.NamespaceState, nodes []Node, now time.Time) Namespace {
 	host, name := namespace.SplitFullName(state.FullName)
 	n := Namespace{
 		FullName: state.FullName, Host: host, Name: name, Epoch: state.Epoch,
 		Permanent: state.Permanent, Sockets: state.Sockets(), Nodes: state.Nodes,
 	}
+	for _, node := range nodes {
+		if node.silent() {
+			n.Silent += state.Nodes[node.ID]
+		}
+	}
+	n.Sockets -= n.Silent
 	n.setLife(state.Retirement, state.Emptied, state.Due, now)
 	return n
 }

@@ -53,7 +53,7 @@ func (c *Collector) askDetails(ctx context.Context, rep *Report) {
 	)
 	for i := range rep.Namespaces {
 		n := &rep.Namespaces[i]
-		if n.Sockets == 0 {
+		if !n.Occupied() {
 			n.setClients(nil)
 			continue
 		}

@@ -93,10 +93,14 @@ func expiresIn(i *namespace.Info, now time.Time) (left int64, ok bool) {
 func (t *Totals) addNodes(nodes []Node) {
 	t.Nodes = len(nodes)
 	for _, n := range nodes {
+		t.SlowClosed += n.SlowClosed
+		if n.silent() { // its clients may be with other nodes by now, and its rates are of another time
+			t.SilentSockets += n.Sockets
+			continue
+		}
 		t.Sockets += n.Sockets
 		t.EventsPerSecond += n.EventsPerSecond
 		t.DeliveriesPerSecond += n.DeliveriesPerSecond
-		t.SlowClosed += n.SlowClosed
 	}
 }
 

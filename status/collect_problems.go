@@ -32,15 +32,38 @@ func (c *Collector) problems(o *cluster.Overview) []string {
 		}
 	}
 	out = append(out, surroundings(o)...)
-	if o.Lease.Holder == "" {
+	if o.Lease.Holder == "" && o.SettledIn == 0 {
 		say("No node holds the lease: nothing retires until one does.")
 	}
-	if o.SettledIn > 0 {
-		say("Redis is new to the nodes, or has lost data: nothing retires for another %s, so that every node can say what it has.",
-			seconds(o.SettledIn))
+	for _, n := range o.Nodes {
+		if slices.Contains(o.Asserting, n.ID) && assertingFor(o, &n) > assertTime {
+			say("Node %s has not said for %s what it has: nothing retires until it does.", n.ID, seconds(assertingFor(o, &n)))
+		}
 	}
-	for _, id := range o.Asserting {
-		say("Node %s is still saying what it has: nothing retires meanwhile.", id)
+	return out
+}
+
+// assertTime is for how long a node may assert what it has before that is a problem. Most take milliseconds.
+const assertTime = 10 * time.Second
+
+// assertingFor is how long a node's session has been there. Its number is at least the time of its beginning, by
+// Redis's clock in microseconds, and nearly always that very time.
+func assertingFor(o *cluster.Overview, n *cluster.NodeState) time.Duration {
+	return max(0, o.Time.Sub(time.UnixMicro(int64(n.Session))))
+}
+
+// notes says in sentences what is worth knowing and is as it should be: what a cluster goes through
+// when it is new, and when Redis has come back.
+func notes(o *cluster.Overview) []string {
+	out := []string{}
+	if o.SettledIn > 0 {
+		out = append(out, fmt.Sprintf("Redis is new to the nodes, or has come back: nothing retires for another %s, so that every node can say what it has.",
+			seconds(o.SettledIn)))
+	}
+	for _, n := range o.Nodes {
+		if slices.Contains(o.Asserting, n.ID) && assertingFor(o, &n) <= assertTime {
+			out = append(out, fmt.Sprintf("Node %s is still saying what it has: nothing retires meanwhile.", n.ID))
+		}
 	}
 	return out
 }

@@ -175,11 +175,11 @@ func TestCollector_Problems(t *testing.T) {
 	}
 	f.overview.Nodes[1].HeartbeatAge = 4200 * time.Millisecond
 	f.overview.Lease = lease.Info{}
-	f.overview.SettledIn, f.overview.Asserting = 7500*time.Millisecond, []string{"c"}
+	f.overview.Asserting, f.overview.Nodes[0].Session = []string{"a"}, uint64(f.overview.Time.Add(-60500*time.Millisecond).UnixMicro())
 	c := f.collector(false)
 	c.opts.Ready = func() error { return errors.New("does not hear its own probe") }
 	got := strings.Join(c.Collect(t.Context(), Query{}).Problems, "\n")
-	for _, want := range []string{"Node b has been silent for 5 s; after 10 s", "No node holds the lease", "another 8 s", "Node c is still", "a, is not ready: does not hear"} {
+	for _, want := range []string{"Node b has been silent for 5 s; after 10 s", "No node holds the lease", "Node a has not said for 61 s what it has", "a, is not ready: does not hear"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)
 		}
@@ -207,6 +207,53 @@ func TestCollector_Problems(t *testing.T) {
 	f.overview.Nodes[1].HeartbeatAge = 12 * time.Second
 	if got := strings.Join(c.Collect(t.Context(), Query{}).Problems, "\n"); !strings.Contains(got, "Node b has been silent for 12 s and is about to be counted out.") {
 		t.Errorf("past its time: %q", got)
+	}
+}
+
+// What a new cluster goes through is no problem: nobody has to do anything about it.
+func TestCollector_ANewClusterIsWell(t *testing.T) {
+	f := wellNode()
+	f.overview.Lease, f.overview.SettledIn, f.overview.Asserting = lease.Info{}, 7500*time.Millisecond, []string{"b"}
+	f.overview.Nodes[1].Session = uint64(f.overview.Time.Add(-time.Second).UnixMicro())
+	rep := f.collector(false).Collect(t.Context(), Query{})
+	want := []string{
+		"Redis is new to the nodes, or has come back: nothing retires for another 8 s, so that every node can say what it has.",
+		"Node b is still saying what it has: nothing retires meanwhile.",
+	}
+	if len(rep.Problems) != 0 || !slices.Equal(rep.Notes, want) {
+		t.Errorf("problems %q, notes %q, want none and %q", rep.Problems, rep.Notes, want)
+	}
+	if state := newState(rep); state.Level != "good" {
+		t.Errorf("%+v", state)
+	}
+	if rep = wellNode().collector(false).Collect(t.Context(), Query{}); rep.Notes == nil || len(rep.Notes) != 0 {
+		t.Errorf("notes of an old one: %q", rep.Notes)
+	}
+}
+
+// What a silent node said last is counted apart: its clients may be with other nodes by now.
+func TestCollector_SilentNodesAreCountedApart(t *testing.T) {
+	f := wellNode()
+	f.overview.Nodes[1].HeartbeatAge, f.overview.Nodes[1].Draining = 3*time.Second, false
+	f.overview.Nodes[1].Counters["events_milli"] = 1_000_000
+	f.states = []cluster.NamespaceState{
+		{FullName: "/both", Nodes: map[string]int{"a": 2, "b": 3}}, {FullName: "/gone", Nodes: map[string]int{"b": 4}},
+	}
+	rep := f.collector(false).Collect(t.Context(), Query{})
+	want := Totals{Nodes: 2, Namespaces: 2, Sockets: 2, SilentSockets: 3, Empty: 1, EventsPerSecond: 1.5, DeliveriesPerSecond: 2.5, SlowClosed: 5}
+	if rep.Totals != want {
+		t.Errorf("totals %+v, want %+v", rep.Totals, want)
+	}
+	if rep.Nodes[0].Silent || !rep.Nodes[1].Silent || rep.Nodes[1].Sockets != 3 {
+		t.Errorf("nodes %+v", rep.Nodes)
+	}
+	both, gone := rep.Namespaces[0], rep.Namespaces[1]
+	if both.Sockets != 2 || both.Silent != 3 || both.Nodes["b"] != 3 {
+		t.Errorf("on both: %+v", both)
+	}
+	// It is not empty before the node is evicted.
+	if gone.Sockets != 0 || gone.Silent != 4 || gone.Emptied != nil || !gone.Occupied() {
+		t.Errorf("on the silent one alone: %+v", gone)
 	}
 }
 

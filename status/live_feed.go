@@ -167,7 +167,7 @@ func collectPage(ctx context.Context, src Source, v viewer, likely bool) (*Repor
 		return r, q.Detailed && v.inline(r)
 	}
 	for i := range r.Namespaces {
-		if r.Namespaces[i].Sockets > 0 {
+		if r.Namespaces[i].Occupied() {
 			q.Detailed = true
 			return src.Collect(ctx, q), true
 		}

@@ -75,7 +75,7 @@ func newScene(r *Report, v viewer) (*scene, error) {
 	s := &scene{time: r.Time, title: title(r, v)}
 	b := builder{scene: s}
 	b.one("state", "state", newState(r))
-	b.one("problems", "problems", problems(r))
+	b.one("problems", "problems", newProblems(r))
 	b.one("totals", "totals", newTotals(r))
 	b.region("nodes")
 	for _, n := range r.Nodes {
@@ -138,7 +138,7 @@ func (b *builder) list(r *Report, v viewer) {
 	})
 	for i := range inOrder {
 		n := &inOrder[i]
-		view := newNamespace(v, n, r.Time)
+		view := newNamespace(v, r, n)
 		if inline {
 			view.fill(v, n)
 		}
@@ -177,7 +177,7 @@ func (b *builder) opened(r *Report, v viewer) {
 	more := ""
 	if len(r.Namespaces) > 0 {
 		n := &r.Namespaces[0]
-		it := newNamespace(v, n, r.Time)
+		it := newNamespace(v, r, n)
 		it.fill(v, n)
 		view.It = &it
 		if hidden := len(n.Clients) - len(it.Clients); hidden > 0 {
@@ -205,14 +205,14 @@ type pageView struct {
 	Script                                   template.JS
 	Now                                      int64
 	Regions                                  map[string][]template.HTML
-	Opened, MayAct, SignIn, SignOut          bool
+	Opened, MayAct, SignIn, SignOut, Alone   bool
 	Query                                    Query
 	Limit                                    string // as the form for finding passes it on
 }
 
 // write renders the whole page.
 func (s *scene) write(buf *bytes.Buffer, r *Report, v viewer, p pageView) error {
-	p.Title, p.Host, p.Cluster, p.Node, p.Base = s.title, v.Host, r.Cluster, r.Node, v.base
+	p.Title, p.Host, p.Cluster, p.Node, p.Base, p.Alone = s.title, v.Host, r.Cluster, r.Node, v.base, r.Redis.Alone
 	p.Style, p.Script = template.CSS(pageStyle), template.JS(pageScript)
 	p.Now, p.Opened, p.MayAct, p.Query = s.time.UnixMilli(), v.Namespace != "", v.mayAct, v.Query
 	if v.Limit != pageLimit {

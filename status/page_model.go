@@ -117,7 +117,7 @@ func newState(r *Report) stateView {
 	switch silent := len(r.Nodes) - states["up"] - states["draining"]; {
 	case !r.Redis.OK:
 		return stateView{"bad", "✕", "Not well.", "Redis does not answer: this is what node " + r.Node + " alone knows."}
-	case r.Lease.Holder == "":
+	case r.Lease.Holder == "" && len(r.Notes) == 0: // a new cluster has had nothing to decide
 		return stateView{"bad", "✕", "Not well.", "Nobody holds the lease: no namespace retires."}
 	case silent > 0:
 		return stateView{"warn", "!", "Needs a look.", nodesNote(states) + "."}
@@ -127,7 +127,11 @@ func newState(r *Report) stateView {
 	if r.Redis.Alone {
 		return stateView{"good", "✓", "All is well.", "This node is alone, without Redis."}
 	}
-	return stateView{"good", "✓", "All is well.", "Nodes: " + nodesNote(states) + ". Redis answers, and " + r.Lease.Holder + " holds the lease."}
+	text := "Nodes: " + nodesNote(states) + ". Redis answers"
+	if r.Lease.Holder != "" {
+		text += ", and " + r.Lease.Holder + " holds the lease"
+	}
+	return stateView{"good", "✓", "All is well.", text + "."}
 }
 
 func nodeStates(r *Report) map[string]int {
@@ -149,17 +153,19 @@ func nodesNote(states map[string]int) string {
 	return strings.Join(note, ", ")
 }
 
-func problems(r *Report) []string {
-	all := slices.Clone(r.Problems)
+type problemsView struct{ Problems, Notes []string }
+
+func newProblems(r *Report) problemsView {
+	v := problemsView{slices.Clone(r.Problems), r.Notes}
 	for _, node := range r.Missing {
-		all = append(all, "Node "+node+" did not answer in time: its rooms and sockets are not shown.")
+		v.Problems = append(v.Problems, "Node "+node+" did not answer in time: its rooms and sockets are not shown.")
 	}
-	return all
+	return v
 }
 
 type totalsView struct {
-	Nodes, NodesNote, Namespaces, Empty, Sockets, Events, Deliveries, Slow string
-	SocketsChart, EventsChart, DeliveriesChart                             *chart
+	Nodes, NodesNote, Namespaces, Empty, Sockets, Silent, Events, Deliveries, Slow string
+	SocketsChart, EventsChart, DeliveriesChart                                     *chart
 }
 
 func newTotals(r *Report) totalsView {
@@ -169,6 +175,9 @@ func newTotals(r *Report) totalsView {
 		Events: rate(r.Totals.EventsPerSecond), Deliveries: rate(r.Totals.DeliveriesPerSecond),
 	}
 	t.NodesNote = nodesNote(nodeStates(r))
+	if n := r.Totals.SilentSockets; n > 0 {
+		t.Silent = count(int64(n))
+	}
 	t.SocketsChart = total("sockets of the cluster", r.Nodes, func(t *Trend) []int64 { return t.Sockets })
 	t.EventsChart = total("events a second from clients", r.Nodes, func(t *Trend) []int64 { return t.Events })
 	t.DeliveriesChart = total("deliveries a second", r.Nodes, func(t *Trend) []int64 { return t.Deliveries })
@@ -176,7 +185,8 @@ func newTotals(r *Report) totalsView {
 }
 
 func total(what string, nodes []Node, pick func(*Trend) []int64) *chart {
-	step, values := sum(nodes, pick)
+	heard := slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return n.silent() })
+	step, values := sum(heard, pick)
 	return newChart(what, step, values)
 }
 
@@ -258,6 +268,7 @@ func newRetired(r *Report, v viewer) []eventView {
 type share struct {
 	ID      string
 	Sockets string
+	Silent  bool
 }
 
 type namespaceView struct {
@@ -270,19 +281,20 @@ type namespaceView struct {
 	Clients                                                  []socketView
 }
 
-func newNamespace(v viewer, n *Namespace, now time.Time) namespaceView {
+func newNamespace(v viewer, r *Report, n *Namespace) namespaceView {
 	view := namespaceView{
 		Key: key("ns", n.FullName), Label: v.label(n.FullName), Open: v.open(n.FullName), Epoch: n.Epoch,
-		Sockets: count(int64(n.Sockets)), Occupied: n.Sockets > 0, Permanent: n.Permanent,
+		Sockets: count(int64(n.Sockets)), Occupied: n.Occupied(), Permanent: n.Permanent,
 	}
 	for _, id := range slices.Sorted(maps.Keys(n.Nodes)) {
-		view.Nodes = append(view.Nodes, share{id, count(int64(n.Nodes[id]))})
+		silent := slices.ContainsFunc(r.Nodes, func(n Node) bool { return n.ID == id && n.silent() })
+		view.Nodes = append(view.Nodes, share{id, count(int64(n.Nodes[id])), silent})
 	}
 	if n.RetirementMS != nil {
 		view.Retirement = milliseconds(*n.RetirementMS)
 	}
 	if left := n.ExpiresInMS; left != nil {
-		view.Due, view.Ends = *left <= 0, endsIn(now, *left)
+		view.Due, view.Ends = *left <= 0, endsIn(r.Time, *left)
 	}
 	if !view.Occupied && !n.Permanent {
 		view.Retire = v.act(actionRetire, n.FullName, "")

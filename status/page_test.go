@@ -254,9 +254,18 @@ func TestPage_SaysHowTheClusterIs(t *testing.T) {
 		change func(*Report)
 		want   []string
 	}{
-		"well":         {func(*Report) {}, []string{"All is well.", "2 up", "a holds the lease", `class="state good"`, "<title>✓"}},
-		"Redis away":   {func(r *Report) { r.Redis.OK = false }, []string{"Not well.", "Redis does not answer: this is what node a alone knows", `class="state bad"`, "<title>✕"}},
-		"alone":        {func(r *Report) { r.Redis.Alone = true }, []string{"All is well.", "This node is alone, without Redis.", "decided by this node itself"}},
+		"well":       {func(*Report) {}, []string{"All is well.", "2 up", "a holds the lease", `class="state good"`, "<title>✓"}},
+		"Redis away": {func(r *Report) { r.Redis.OK = false }, []string{"Not well.", "Redis does not answer: this is what node a alone knows", `class="state bad"`, "<title>✕"}},
+		"headline":   {func(r *Report) { r.Cluster = "c<" }, []string{"<h1>Status of cluster <bdi>c&lt;</bdi></h1>", "active namespaces on <bdi>*</bdi>, seen from node <bdi>a</bdi>"}},
+		"alone":      {func(r *Report) { r.Redis.Alone = true }, []string{"<h1>Status of node <bdi>a</bdi></h1>", "All is well.", "This node is alone, without Redis.", "decided by this node itself"}},
+		"new":        {func(r *Report) { r.Lease, r.Notes = Lease{}, []string{"It is < new."} }, []string{"All is well.", `<li class="soft">It is &lt; new.</li>`, `class="state good"`}},
+		"silent sockets": {func(r *Report) {
+			r.Nodes[1].HeartbeatAgeMS, r.Nodes[1].Sockets, r.Totals.Sockets, r.Totals.SilentSockets = 4000, 33, 100, 33
+			r.Namespaces = []Namespace{{FullName: "/x", Sockets: 100, Silent: 33, Nodes: map[string]int{"a": 100, "b": 33}}, {FullName: "/y", Silent: 5, Nodes: map[string]int{"b": 5}}}
+		}, []string{
+			`<dd>100</dd><dd class="bad">and 33 on silent nodes</dd>`, `33 <span class="soft sub">not counted</span>`,
+			`<bdi>a</bdi>: 100, <bdi>b</bdi>: 33 <span class="soft">(silent, not counted)</span>`, `<td data-l="Sockets" class="n">0</td>`,
+		}},
 		"no lease":     {func(r *Report) { r.Lease = Lease{} }, []string{"Not well.", "Nobody holds the lease", `class="state bad"`}},
 		"silent node":  {func(r *Report) { r.Nodes[1].HeartbeatAgeMS = 4000 }, []string{"Needs a look.", "1 up, 1 silent", `class="dot silent"`, "> silent for ", `class="state warn"`}},
 		"draining":     {func(r *Report) { r.Nodes[1].Draining = true }, []string{"All is well.", "1 up, 1 draining", `class="dot draining"`}},

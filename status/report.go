@@ -22,6 +22,7 @@ type Report struct {
 	Missing    []string    `json:"missing,omitempty"`
 
 	Problems []string   `json:"problems"` // what is not as it should be, in words; empty if all is well
+	Notes    []string   `json:"notes"`    // what is worth knowing and passes by itself, likewise
 	Expiring []Expiring `json:"expiring"` // the empty namespaces that retire next, soonest first
 	Retired  []Retired  `json:"retired"`  // those retired last, latest first, as this node heard of it
 }
@@ -63,7 +64,8 @@ type Node struct {
 	Started        time.Time `json:"started"`
 	HeartbeatAgeMS int64     `json:"heartbeat_age_ms"`
 	Draining       bool      `json:"draining"`
-	Sockets        int       `json:"sockets"`
+	Silent         bool      `json:"silent"`     // its last heartbeat is too old: what it says of itself may not hold any more
+	Sockets        int       `json:"sockets"`    // as of its last heartbeat
 	Namespaces     int       `json:"namespaces"` // in which the node has sockets
 
 	EventsPerSecond     float64 `json:"events_per_second"`     // received from clients
@@ -85,10 +87,15 @@ type Trend struct {
 // one comes every second, so one is missing and another is late.
 const silentAfter = 2 * time.Second
 
+// silent reports whether the node's last heartbeat is too old. A report of an older version says it by the age alone.
+func (n Node) silent() bool {
+	return n.Silent || time.Duration(n.HeartbeatAgeMS)*time.Millisecond > silentAfter
+}
+
 // State says in a word how the node is: up, draining or silent.
 func (n Node) State() string {
 	switch {
-	case time.Duration(n.HeartbeatAgeMS)*time.Millisecond > silentAfter:
+	case n.silent():
 		return "silent"
 	case n.Draining:
 		return "draining"
@@ -100,7 +107,9 @@ func (n Node) State() string {
 type Totals struct {
 	Nodes      int `json:"nodes"`
 	Namespaces int `json:"namespaces"`
-	Sockets    int `json:"sockets"`
+	Sockets    int `json:"sockets"` // of the nodes that are not silent
+	// SilentSockets are those that silent nodes had when they were heard last.
+	SilentSockets int `json:"silent_sockets"`
 
 	Empty               int     `json:"empty"` // namespaces without a socket
 	EventsPerSecond     float64 `json:"events_per_second"`
@@ -115,8 +124,9 @@ type Namespace struct {
 	Name         string         `json:"name"`
 	Epoch        uint64         `json:"epoch"`
 	Permanent    bool           `json:"permanent"`
-	Sockets      int            `json:"sockets"`
-	Nodes        map[string]int `json:"nodes"`            // sockets by node
+	Sockets      int            `json:"sockets"`          // on the nodes that are not silent
+	Silent       int            `json:"silent_sockets"`   // on those that are, as they said last
+	Nodes        map[string]int `json:"nodes"`            // sockets by node, silent ones included
 	RetirementMS *int64         `json:"retirement_ms"`    // null for a permanent one
 	Emptied      *time.Time     `json:"emptied"`          // null while occupied
 	ExpiresInMS  *int64         `json:"expires_in_ms"`    // null if it has no end in sight
@@ -144,13 +154,16 @@ type Client struct {
 	Session bool `json:"-"`
 }
 
+// Occupied reports whether some node has, or had when it was heard last, sockets in the namespace.
+func (n *Namespace) Occupied() bool { return n.Sockets+n.Silent > 0 }
+
 // setLife fills in what says how long a namespace has to live: if it is empty, until due.
 func (n *Namespace) setLife(retirement time.Duration, emptied, due, now time.Time) {
 	if !n.Permanent {
 		ms := retirement.Milliseconds()
 		n.RetirementMS = &ms
 	}
-	if emptied.IsZero() || n.Sockets > 0 {
+	if emptied.IsZero() || n.Occupied() {
 		return
 	}
 	n.Emptied = &emptied

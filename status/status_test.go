@@ -56,7 +56,7 @@ func TestNode_State(t *testing.T) {
 func TestPage_CountsDownToWhatIsDue(t *testing.T) {
 	now, hour := time.Now(), time.Hour.Milliseconds()
 	row := func(left int64) namespaceView {
-		return newNamespace(viewer{}, &Namespace{FullName: "/x", Emptied: &now, RetirementMS: &hour, ExpiresInMS: &left}, now)
+		return newNamespace(viewer{}, &Report{Time: now}, &Namespace{FullName: "/x", Emptied: &now, RetirementMS: &hour, ExpiresInMS: &left})
 	}
 	if view := row(-3); !view.Due {
 		t.Errorf("a dismissed one shows %+v", view)

@@ -183,6 +183,24 @@ func TestStatus_EscapesNames(t *testing.T) {
 	}
 }
 
+// What silent nodes had is not in the sums, and a note is no problem.
+func TestStatus_CountsSilentNodesApart(t *testing.T) {
+	var out bytes.Buffer
+	printReport(&out, &status.Report{
+		Cluster: "c", Node: "a", Notes: []string{"It is new."}, Totals: status.Totals{Nodes: 2, Namespaces: 1, Sockets: 100, SilentSockets: 33},
+		Nodes:      []status.Node{{ID: "a", Sockets: 100}, {ID: "b", Sockets: 33, HeartbeatAgeMS: 3000, Silent: true}},
+		Namespaces: []status.Namespace{{FullName: "/x", Sockets: 100, Silent: 33, Nodes: map[string]int{"a": 100, "b": 33}}},
+	}, "")
+	for _, want := range []string{"100 sockets (and 33 on silent nodes)", "a:100 b:33 (silent)", "note: It is new."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s\nlacks %q", out.String(), want)
+		}
+	}
+	if strings.Contains(out.String(), "PROBLEM") {
+		t.Errorf("a note is told as a problem:\n%s", out.String())
+	}
+}
+
 func TestStatus_SaysWhatIsMissing(t *testing.T) {
 	code := http.StatusNotFound
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) }))

@@ -42,9 +42,13 @@ func printReport(out io.Writer, r *status.Report, one string) {
 // printHead says in a few lines whether all is well.
 func printHead(out io.Writer, r *status.Report) {
 	sum := r.Totals
+	sockets := count(sum.Sockets, "socket")
+	if sum.SilentSockets > 0 {
+		sockets += fmt.Sprintf(" (and %d on silent nodes)", sum.SilentSockets)
+	}
 	fmt.Fprintf(out, "cluster %s at %s, as %s sees it\n", plain(r.Cluster), r.Time.Format(time.DateTime+" MST"), plain(r.Node))
 	fmt.Fprintf(out, "%s, %s (%d empty), %s; a second: %.0f events in, %.0f deliveries\n",
-		count(sum.Nodes, "node"), count(sum.Namespaces, "namespace"), sum.Empty, count(sum.Sockets, "socket"),
+		count(sum.Nodes, "node"), count(sum.Namespaces, "namespace"), sum.Empty, sockets,
 		sum.EventsPerSecond, sum.DeliveriesPerSecond)
 	redis, lease := "Redis does not answer", "nobody holds the lease"
 	if r.Redis.OK {
@@ -63,6 +67,9 @@ func printHead(out io.Writer, r *status.Report) {
 	for _, problem := range r.Problems {
 		fmt.Fprintf(out, "PROBLEM: %s\n", plain(problem))
 	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(out, "note: %s\n", plain(note))
+	}
 	fmt.Fprintln(out)
 }
 
@@ -80,7 +87,11 @@ func printNamespaces(t io.Writer, r *status.Report) {
 	for _, n := range r.Namespaces {
 		on := make([]string, 0, len(n.Nodes))
 		for node, sockets := range n.Nodes {
-			on = append(on, fmt.Sprintf("%s:%d", plain(node), sockets))
+			silent := ""
+			if slices.ContainsFunc(r.Nodes, func(n status.Node) bool { return n.ID == node && n.State() == "silent" }) {
+				silent = " (silent)"
+			}
+			on = append(on, fmt.Sprintf("%s:%d%s", plain(node), sockets, silent))
 		}
 		slices.Sort(on)
 		retires := "-"
