@@ -91,4 +91,4 @@ func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 	return nil, errScheme
 }
 
-var errScheme = errors.New("its scheme is not one of redis, rediss, unix, and the first two with +sentinel or +cluster")
+var errScheme = errors.New("scheme is not one of redis, rediss, unix, and the first two with +sentinel or +cluster")

@@ -72,7 +72,7 @@ func TestConnect_ErrorsCanBeRead(t *testing.T) {
 		"redis://u:i@localhost/x":       `invalid database number: "x"`,
 		"redis://u:e@h?nonsense=1":      "unexpected option: nonsense",
 		"redis://localhost:6379#x":      "it has a number sign, which in a password must be written %23",
-		"http://u:s@localhost":          "its scheme is not one of redis, rediss",
+		"http://u:s@localhost":          "scheme is not one of redis, rediss",
 		"localhost:6379":                "it has no scheme, such as redis://",
 		"redis://:hunter2":              "a password is written redis://:PASSWORD@HOST:PORT",
 		"redis+sentinel://u:a@h":        "a Sentinel URL needs ?master_name=",
