@@ -5,7 +5,6 @@ import { createServer } from "node:http";
 import { json } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { createAdapter } from "@socket.io/redis-adapter";
-import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import { Server } from "socket.io";
 import { fromWire, toWire } from "./interop-wire.mjs";
 
@@ -41,7 +40,8 @@ const http = createServer((req, res) => {
     .then((out) => res.end(JSON.stringify(out)));
 });
 const [pub, sub] = await connect();
-const adapter = values.adapter === "streams" ? createStreamsAdapter(pub) : createAdapter(pub, sub);
+const streams = async () => (await import("@socket.io/redis-streams-adapter")).createAdapter(pub);
+const adapter = values.adapter === "streams" ? await streams() : createAdapter(pub, sub);
 const io = new Server(http, { adapter });
 
 function setup(nsp) {
