@@ -65,6 +65,13 @@ func TestServer_VirtualHosts(t *testing.T) {
 	}
 }
 
+// Clients in other languages, and older ones.
+func TestServer_ClientsInTheField(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--allow-eio3")
+	runScript(t, "field.mjs", nil, "--url", s.url(), "--transport", "polling")
+}
+
 // Whatever is sent: the protocol's error or a closed connection, and nobody else is harmed.
 func TestServer_BadInput(t *testing.T) {
 	t.Parallel()

@@ -142,6 +142,9 @@ func TestBroadcast_FetchSockets(t *testing.T) {
 		got.Handshake.Address != "192.0.2.1" || got.Handshake.Query["x"] != "1" || got.Handshake.Headers["user-agent"] != "test" {
 		t.Errorf("got %+v", got)
 	}
+	if h := got.Handshake.Headers; h["accept"] != "a, b" || h["cookie"] != "a=1; b=2" {
+		t.Errorf("headers on several lines: %+v", h)
+	}
 	if local, _ := c.ns(0).Local().FetchSockets(context.Background()); len(local) != 1 {
 		t.Errorf("%d local sockets", len(local))
 	}

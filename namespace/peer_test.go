@@ -135,7 +135,7 @@ func newPeer(t testing.TB, r *Registry, d dial) *peer {
 	}
 	conn := newFakeConn(d.protocol)
 	client, err := r.Accept(conn, &Handshake{
-		Header: http.Header{"User-Agent": {"test"}},
+		Header: http.Header{"User-Agent": {"test"}, "Accept": {"a", "b"}, "Cookie": {"a=1", "b=2"}},
 		URL:    &url.URL{Path: "/socket.io/", RawQuery: "EIO=4&x=1"},
 		Host:   d.host, Address: "192.0.2.1", Time: time.Now(),
 	})

@@ -296,8 +296,12 @@ func (s *Socket) Info() SocketInfo {
 		Time: h.Time.Format(time.RFC1123Z), Issued: h.Time.UnixMilli(), Address: h.Address,
 		XDomain: h.XDomain, Secure: h.Secure, Auth: s.auth,
 	}
-	for k := range h.Header {
-		hi.Headers[strings.ToLower(k)] = h.Header.Get(k)
+	for k, lines := range h.Header {
+		separator := ", "
+		if k == "Cookie" {
+			separator = "; "
+		}
+		hi.Headers[strings.ToLower(k)] = strings.Join(lines, separator) // as Node joins them
 	}
 	if h.URL != nil {
 		hi.URL = h.URL.RequestURI()

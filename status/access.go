@@ -171,7 +171,7 @@ func (h *Handler) askToken(w http.ResponseWriter, code int, wrong, back string) 
 
 // isBrowser reports whether a person asks.
 func isBrowser(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "text/html")
+	return strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/html")
 }
 
 // backOf returns the parameters of the page to come back to, without what is a

@@ -182,3 +182,12 @@ func TestAccess_FormsOfOthersAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A list header may come on several lines.
+func TestAccess_BrowserByAnyAcceptLine(t *testing.T) {
+	r := httptest.NewRequest("GET", "/socket.io/status", nil)
+	r.Header["Accept"] = []string{"application/json", "text/html"}
+	if !isBrowser(r) {
+		t.Error("text/html on the second line is not seen")
+	}
+}

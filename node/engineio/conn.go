@@ -16,7 +16,7 @@ type Handler interface {
 	// the client sent the messages; data is the handler's to keep. An error
 	// closes the connection with ReasonParseError. Receive may block: nothing
 	// more is read from that client meanwhile, and its silence is not held
-	// against it.
+	// against it as long as it takes what is sent to it.
 	Receive(data []byte, binary bool) error
 	// Closed is called exactly once, and never from within another call. No
 	// Receive is begun once the session is closing; one that was begun just

@@ -19,14 +19,17 @@
 // when the queue is empty. An idle connection therefore costs one goroutine,
 // its reader, which holds no buffer while it waits, and one timer.
 //
-// The queue is bounded. A client that does not read is closed and counted; it
-// delays neither the sender nor any other client.
+// The queue is bounded by what it takes. A client that does not read is closed
+// and counted; it delays neither the sender nor any other client, and holds no
+// copy of what others get, too. What its handler keeps for it counts as well, see
+// Conn.Reserve.
 //
 // # Receiving
 //
 // The messages of one connection are handed over one at a time, in the order
 // sent, also across the change of transport. A handler may block: nothing more
-// is read from that client meanwhile, and its silence is not held against it.
+// is read from that client meanwhile, and its silence is not held against it, as
+// long as it takes the pings that are sent to it.
 //
 // # What it does not do
 //

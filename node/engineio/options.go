@@ -35,8 +35,9 @@ type Options struct {
 	// MaxPayload bounds one incoming message over WebSocket, and one body over
 	// polling, in bytes. Default 1,000,000.
 	MaxPayload int
-	// MaxQueue bounds what waits to be sent to one client, in bytes; a client
-	// that falls behind further is closed. A single message larger than this
+	// MaxQueue bounds what waits to be sent to one client, in bytes, of which
+	// even an empty message takes 240; a client that falls behind further is
+	// closed. A single message larger than this
 	// is let through when nothing else waits. Default 4 MiB.
 	MaxQueue int
 	// MaxConnectionBytes bounds what is held for one client: what waits to be
