@@ -5,10 +5,12 @@ import { manager } from "./lib/v2.mjs";
 
 const refusal = { code: 5, message: "Unsupported protocol version" };
 
-scenario("polling gets 400 with code 5", async () => {
-  const { status, text } = await request("/socket.io/", { query: "EIO=3&transport=polling" });
-  assert.equal(status, 400);
-  assert.deepEqual(JSON.parse(text), refusal);
+scenario("polling gets 400 with code 5, as does a client that says no version", async () => {
+  for (const query of ["EIO=3&transport=polling", "transport=polling"]) {
+    const { status, text } = await request("/socket.io/", { query });
+    assert.equal(status, 400);
+    assert.deepEqual(JSON.parse(text), refusal);
+  }
 });
 
 // Node opens it and closes it at once; a refusal of the upgrade says the same in HTTP.

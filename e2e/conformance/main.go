@@ -72,8 +72,8 @@ func run(ctx context.Context, listen string, allowEIO3 bool) error {
 	}
 
 	mux := http.NewServeMux()
-	mux.Handle("/engine.io", echo)
-	mux.Handle("/engine.io/", echo)
+	mux.Handle("/engine.io", versioned(echo))
+	mux.Handle("/engine.io/", versioned(echo))
 	mux.Handle("/", srv)
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -93,6 +93,19 @@ func run(ctx context.Context, listen string, allowEIO3 bool) error {
 	_ = echo.Close(end)
 	_ = srv.Close(end)
 	return h.Close()
+}
+
+// versioned refuses requests that say no version, which the suite of version 4
+// wants: a server that speaks version 3, too, takes them for that, as Node's does.
+func versioned(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if query := r.URL.Query(); query.Get("EIO") == "" {
+			query.Set("EIO", "none")
+			r = r.Clone(r.Context())
+			r.URL.RawQuery = query.Encode()
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // paced is a listener whose connections pause between the answer 101 and the

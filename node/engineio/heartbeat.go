@@ -102,7 +102,7 @@ func (b *heartbeat) tickLocked(now time.Duration) (start, dead bool) {
 		more := min(b.stalled, b.limit())
 		b.stalled, b.forgiven = 0, true
 		b.setLocked(now+more, now)
-		return b.probeLocked(), false
+		return false, false
 	}
 	return false, true
 }
