@@ -43,15 +43,19 @@ func NewEmitter(client redis.UniversalClient, o EmitterOptions) (*Emitter, error
 	return e, errors.Join(bus.CheckPrefix(e.prefix), bus.CheckDialect(e.prefix, e.dialect))
 }
 
-// Emit sends an event to the clients in a namespace, or in any of its rooms,
-// on all nodes, and returns how many servers Redis passed it on to. The
-// arguments are encoded as [namespace.Broadcast.Emit] does.
+// Emit sends an event to the clients in a namespace (rooms is nil), or in any of
+// its rooms, on all nodes, and returns how many servers Redis passed it on to. A
+// list of rooms that is empty and not nil addresses nobody. The arguments are
+// encoded as [namespace.Broadcast.Emit] does.
 func (e *Emitter) Emit(ctx context.Context, fullName string, rooms []string, event string, args ...any) (servers int64, err error) {
 	_, name := namespace.SplitFullName(fullName)
 	all := append([]any{event}, args...)
 	f, err := packet.Encode(packet.Header{Type: packet.Event, Namespace: name}, all...)
 	if err != nil {
 		return 0, fmt.Errorf("cluster: emit %q: %w", event, err)
+	}
+	if rooms != nil && len(rooms) == 0 {
+		return 0, nil // on the wire it would be everybody
 	}
 	m := &namespace.Message{FullName: fullName, Name: name, Rooms: rooms, Event: f}
 	payload, err := wire.AppendBroadcast(nil, e.dialect, emitterID, m)

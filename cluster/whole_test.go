@@ -318,6 +318,9 @@ func (w *whole) watch() {
 	if _, err := e.Emit(w.ctx, wholeName, nil, name); err != nil {
 		w.Error(err)
 	}
+	if servers, err := e.Emit(w.ctx, wholeName, []string{}, "none"); err != nil || servers != 0 {
+		w.Errorf("an event to an empty list of rooms went to %d servers, %v", servers, err)
+	}
 	for _, to := range w.nodes {
 		w.until(name+" of the emitter is at "+to.id, func() bool { return to.peer.count(eventFrame(name)) == 1 })
 	}

@@ -85,9 +85,9 @@ type collector struct {
 // calls each for every acknowledgement. It returns how many clients there are
 // and a function that waits for them until ctx is over; those that have not
 // answered by then are reported with ErrTimeout.
-func (ns *Namespace) broadcastWithAck(rooms, except []string, f *frame.Frame, id uint64, flags frame.Flags, each func(Reply)) (clients int, wait func(context.Context)) {
+func (ns *Namespace) broadcastWithAck(to target, f *frame.Frame, id uint64, flags frame.Flags, each func(Reply)) (clients int, wait func(context.Context)) {
 	c := &collector{each: each, pending: make(map[*Socket]struct{}), done: make(chan struct{})}
-	addressed := ns.addressed(rooms, except)
+	addressed := ns.addressed(to)
 	for _, s := range addressed {
 		c.pending[s] = struct{}{}
 	}
@@ -149,6 +149,9 @@ func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) (
 	if err != nil {
 		return nil, err
 	}
+	if b.nobody() {
+		return nil, nil
+	}
 	var (
 		mu      sync.Mutex // guards replies and late
 		replies []Reply
@@ -162,7 +165,7 @@ func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) (
 			late++
 		}
 	}
-	_, wait := b.ns.broadcastWithAck(b.rooms, b.except, f, id, b.flags, add)
+	_, wait := b.ns.broadcastWithAck(b.to, f, id, b.flags, add)
 	if !b.local {
 		m := b.message(KindBroadcast, f)
 		deadline, _ := ctx.Deadline()

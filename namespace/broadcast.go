@@ -14,28 +14,42 @@ import (
 // send to them. It is a value: each method returns a narrower one, and all
 // may be kept and used again.
 //
-//	ns.To("news").Except(s.Room()).Volatile().Emit("tick", 1)
+//	ns.To("news").Except("muted").Volatile().Emit("tick", 1)
 type Broadcast struct {
-	ns            *Namespace
+	ns      *Namespace
+	to      target
+	chosen  bool // To was called: without any room, nobody is addressed
+	flags   frame.Flags
+	local   bool
+	timeout time.Duration
+}
+
+// target says which sockets of a namespace are addressed: those in any of rooms
+// (all, if there are none), in none of except, and not the sender. The sender is a
+// socket and no room: it may leave its own, and others may join it.
+type target struct {
 	rooms, except []string
-	flags         frame.Flags
-	local         bool
-	timeout       time.Duration
+	sender        *Socket // nil, or of this node: other nodes need not know of it
 }
 
 // To adds rooms: sockets in any of them are addressed, each once. A socket's
-// id is its own room.
+// id is its own room. Called with no rooms at all, for instance with an empty
+// list, it addresses nobody.
 func (b Broadcast) To(rooms ...string) Broadcast {
-	b.rooms = slices.Concat(b.rooms, rooms)
+	b.to.rooms, b.chosen = slices.Concat(b.to.rooms, rooms), true
 	return b
 }
+
+// nobody reports whether no socket can be meant. On the wire an empty list of
+// rooms is everybody, so such a broadcast must not get there.
+func (b Broadcast) nobody() bool { return b.chosen && len(b.to.rooms) == 0 }
 
 // In is another name of To.
 func (b Broadcast) In(rooms ...string) Broadcast { return b.To(rooms...) }
 
 // Except leaves out the sockets in any of these rooms.
 func (b Broadcast) Except(rooms ...string) Broadcast {
-	b.except = slices.Concat(b.except, rooms)
+	b.to.except = slices.Concat(b.to.except, rooms)
 	return b
 }
 
@@ -86,13 +100,16 @@ func (b Broadcast) EmitArgs(event string, args Args) error {
 }
 
 func (b Broadcast) emit(f *frame.Frame) error {
+	if b.nobody() {
+		return nil
+	}
 	b.ns = b.ns.standing()
 	if !b.local {
 		if err := b.ns.reg.opts.Cluster.Publish(b.message(KindBroadcast, f)); err != nil {
 			return fmt.Errorf("namespace: broadcast in %s: %w", b.ns.fullName, err)
 		}
 	}
-	b.ns.fanOut(b.rooms, b.except, f, b.flags)
+	b.ns.fanOut(b.to, f, b.flags)
 	return nil
 }
 
@@ -100,17 +117,17 @@ func (b Broadcast) emit(f *frame.Frame) error {
 func (b Broadcast) message(kind Kind, f *frame.Frame) *Message {
 	return &Message{
 		Kind: kind, FullName: b.ns.fullName, Name: b.ns.name,
-		Rooms: b.rooms, Except: b.except, Event: f, Flags: b.flags,
+		Rooms: b.to.rooms, Except: b.to.except, Event: f, Flags: b.flags,
 	}
 }
 
 // fanOut sends one frame to the addressed sockets of this node.
-func (ns *Namespace) fanOut(rooms, except []string, f *frame.Frame, flags frame.Flags) {
+func (ns *Namespace) fanOut(to target, f *frame.Frame, flags frame.Flags) {
 	var observed []*Socket
 	observe := ns.outgoing.Load() > 0
 	n := int64(0)
 	ns.mu.RLock()
-	ns.eachLocked(rooms, except, func(s *Socket) {
+	ns.eachLocked(to, func(s *Socket) {
 		if s.send(f, flags) {
 			n++
 		}
@@ -165,6 +182,9 @@ func encodeArgs(h packet.Header, event string, args Args) (*frame.Frame, error) 
 // FetchSockets describes the addressed sockets of all nodes. If some nodes did
 // not answer before ctx was over, what the others said comes with a [*MissingError].
 func (b Broadcast) FetchSockets(ctx context.Context) ([]RemoteSocket, error) {
+	if b.nobody() {
+		return nil, nil
+	}
 	b.ns = b.ns.standing()
 	var all []RemoteSocket
 	add := func(infos []SocketInfo) {
@@ -172,7 +192,7 @@ func (b Broadcast) FetchSockets(ctx context.Context) ([]RemoteSocket, error) {
 			all = append(all, RemoteSocket{info, b.ns})
 		}
 	}
-	add(b.ns.describe(b.rooms, b.except))
+	add(b.ns.describe(b.to))
 	if b.local {
 		return all, nil
 	}
@@ -180,8 +200,8 @@ func (b Broadcast) FetchSockets(ctx context.Context) ([]RemoteSocket, error) {
 	return all, err
 }
 
-func (ns *Namespace) describe(rooms, except []string) []SocketInfo {
-	addressed := ns.addressed(rooms, except)
+func (ns *Namespace) describe(to target) []SocketInfo {
+	addressed := ns.addressed(to)
 	infos := make([]SocketInfo, len(addressed))
 	for i, s := range addressed {
 		infos[i] = s.Info()
@@ -191,11 +211,11 @@ func (ns *Namespace) describe(rooms, except []string) []SocketInfo {
 
 // addressed returns the addressed sockets of this node, less those that have
 // gone and whose disconnect handlers wait for their turn.
-func (ns *Namespace) addressed(rooms, except []string) []*Socket {
+func (ns *Namespace) addressed(to target) []*Socket {
 	ns.mu.RLock()
 	defer ns.mu.RUnlock()
 	var all []*Socket
-	ns.eachLocked(rooms, except, func(s *Socket) {
+	ns.eachLocked(to, func(s *Socket) {
 		if s.Connected() {
 			all = append(all, s)
 		}
@@ -219,6 +239,9 @@ func (b Broadcast) DisconnectSockets(closeConnection bool) error {
 }
 
 func (b Broadcast) command(kind Kind, rooms []string, closeConnection bool) error {
+	if b.nobody() {
+		return nil
+	}
 	b.ns = b.ns.standing()
 	m := b.message(kind, nil)
 	m.To, m.Close = rooms, closeConnection
@@ -227,16 +250,22 @@ func (b Broadcast) command(kind Kind, rooms []string, closeConnection bool) erro
 			return fmt.Errorf("namespace: command to the sockets of %s: %w", b.ns.fullName, err)
 		}
 	}
-	return b.ns.carryOut(m, (*Socket).Join)
+	return b.ns.carryOut(m, b.to.sender, (*Socket).Join)
 }
 
-// carryOut does to the addressed sockets of this node what a message says.
-func (ns *Namespace) carryOut(m *Message, join func(s *Socket, rooms ...string) error) error {
-	addressed := ns.addressed(m.Rooms, m.Except)
+// target is what a message addresses on this node.
+func (m *Message) target() target { return target{rooms: m.Rooms, except: m.Except} }
+
+// carryOut does to the addressed sockets of this node what a message says. The
+// sender, if the message is of this node, is left out.
+func (ns *Namespace) carryOut(m *Message, sender *Socket, join func(s *Socket, rooms ...string) error) error {
+	to := m.target()
+	to.sender = sender
+	addressed := ns.addressed(to)
 	if m.Kind == KindDisconnect && len(m.Rooms) == 1 && len(m.Except) == 0 {
 		// A socket's id means that socket alone, though it has left its own room, or
 		// others have joined one of that name: clients could escape otherwise.
-		if s := ns.Socket(m.Rooms[0]); s != nil {
+		if s := ns.Socket(m.Rooms[0]); s != nil && s != sender {
 			addressed = []*Socket{s}
 		}
 	}

@@ -60,8 +60,9 @@ func (ns *Namespace) DisconnectSockets(closeConnection bool) error {
 	return ns.All().DisconnectSockets(closeConnection)
 }
 
-// Broadcast addresses every other socket of the namespace.
-func (s *Socket) Broadcast() Broadcast { return s.ns.Except(s.id) }
+// Broadcast addresses every other socket of the namespace, whatever rooms this
+// one has left and others have joined.
+func (s *Socket) Broadcast() Broadcast { return Broadcast{ns: s.ns, to: target{sender: s}} }
 
 // To addresses the other sockets in any of the rooms; see [Broadcast.To].
 func (s *Socket) To(rooms ...string) Broadcast { return s.Broadcast().To(rooms...) }

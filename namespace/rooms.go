@@ -191,13 +191,15 @@ func (s *Socket) inLocked(room string) bool {
 	return in
 }
 
-// eachLocked calls f once for every socket in any of the rooms (all sockets if
-// there are none) and in none of except. ns.mu must be held.
-func (ns *Namespace) eachLocked(rooms, except []string, f func(*Socket)) {
-	visit := f
-	if len(except) > 0 {
+// eachLocked calls f once for every socket that is addressed. ns.mu must be held.
+func (ns *Namespace) eachLocked(to target, f func(*Socket)) {
+	visit, rooms := f, to.rooms
+	if to.sender != nil || len(to.except) > 0 {
 		visit = func(s *Socket) {
-			for _, room := range except {
+			if s == to.sender {
+				return
+			}
+			for _, room := range to.except {
 				if s.inLocked(room) {
 					return
 				}

@@ -53,7 +53,7 @@ func (r *Registry) Deliver(m *Message) {
 	}
 	switch m.Kind {
 	case KindBroadcast:
-		ns.fanOut(m.Rooms, m.Except, m.Event, m.Flags)
+		ns.fanOut(m.target(), m.Event, m.Flags)
 	case KindServerSide:
 		ns.serveSide(r.ctx, m, nil)
 	default:
@@ -63,7 +63,7 @@ func (r *Registry) Deliver(m *Message) {
 			_, err := s.enter(rooms)
 			return err
 		}
-		if err := ns.carryOut(m, enter); err != nil {
+		if err := ns.carryOut(m, nil, enter); err != nil {
 			r.log.Warn("command of another node", "namespace", ns.fullName, "error", err)
 		}
 	}
@@ -79,7 +79,7 @@ func (r *Registry) Answer(ctx context.Context, m *Message, reply func(Answer)) {
 	}
 	switch m.Kind {
 	case KindFetch:
-		reply(Answer{Node: node, Sockets: ns.describe(m.Rooms, m.Except)})
+		reply(Answer{Node: node, Sockets: ns.describe(m.target())})
 	case KindBroadcast:
 		ns.answerBroadcast(ctx, m, reply)
 	case KindServerSide:
@@ -117,7 +117,7 @@ func (ns *Namespace) answerBroadcast(ctx context.Context, m *Message, reply func
 		reply(Answer{Node: node})
 		return
 	}
-	clients, wait := ns.broadcastWithAck(m.Rooms, m.Except, f, id, m.Flags, func(r Reply) {
+	clients, wait := ns.broadcastWithAck(m.target(), f, id, m.Flags, func(r Reply) {
 		if r.Args != nil {
 			reply(Answer{Node: node, Args: r.Args})
 		}

@@ -34,7 +34,7 @@ func ExampleServer() {
 		ns.OnConnect(func(s *namespace.Socket) {
 			log.Print("a socket connected to ", ns.FullName())
 			s.On("chat", namespace.Handle(func(ctx context.Context, m Message) (Receipt, error) {
-				return Receipt{ID: m.ID}, ns.Except(s.Room()).Emit("chat", m) // the result is the acknowledgement
+				return Receipt{ID: m.ID}, s.Broadcast().Emit("chat", m) // the result is the acknowledgement
 			}))
 			s.OnDisconnect(func(reason string) { log.Print("a socket left ", ns.FullName()) })
 		})
