@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +47,7 @@ type Client struct {
 	timeout    *time.Timer      // until the first socket is admitted, then nil
 	connects   *rate.Limiter    // made when the first few CONNECTs have gone by
 	seen       int              // CONNECTs so far
+	kicked     []string         // namespaces that the server took it out of, at most maxKicked
 	reason     string           // why it closed; empty while it is open
 
 	// The queue of what waits to be handled, in order. Whoever appends to it
@@ -125,72 +125,6 @@ func (c *Client) connectTimeout() {
 	}
 }
 
-var errNoConnect = errors.New("namespace: the first packet of a connection must be a CONNECT")
-
-// Receive takes one message of the transport. Calls come one at a time, in
-// order. It blocks while too many events of the client wait for their
-// handlers. An error means that the client does not speak the protocol: the
-// connection deserves to be closed with [ReasonParseError].
-func (c *Client) Receive(data []byte, binary bool) error {
-	var (
-		p    packet.Packet
-		done bool
-		err  error
-	)
-	if binary {
-		p, done, err = c.decoder.Binary(data)
-	} else {
-		p, done, err = c.decoder.Text(data)
-	}
-	if err != nil || !done {
-		return err
-	}
-	switch p.Type {
-	case packet.Connect:
-		c.connect(p)
-		return nil
-	case packet.ConnectError:
-		return errors.New("namespace: a client may not send CONNECT_ERROR")
-	case packet.Event:
-		if len(p.Event) > c.reg.opts.MaxNameLength {
-			return fmt.Errorf("%w: event name of %d bytes, at most %d are allowed", ErrLimit, len(p.Event), c.reg.opts.MaxNameLength)
-		}
-		c.throttle()
-	}
-
-	c.mu.Lock()
-	s := c.sockets.get(p.Namespace)
-	if s == nil {
-		defer c.mu.Unlock()
-		if a := c.connecting.get(p.Namespace); a != nil && p.Type == packet.Disconnect {
-			a.cancel()
-			c.connecting.remove(a)
-		}
-		if c.seen == 0 {
-			return errNoConnect
-		}
-		return nil // crossed with a disconnect of ours
-	}
-	switch p.Type {
-	case packet.Disconnect:
-		c.removeLocked(s, ReasonClientLeft)
-	case packet.Event:
-		c.waitLocked(payload(&p))
-		// While that waited, the socket may have left or the connection ended. A
-		// client that is finished must not begin to work again.
-		if c.sockets.get(p.Namespace) == s {
-			j := jobs.Get().(*job)
-			j.socket, j.event = s, p
-			c.pushLocked(j)
-		}
-	}
-	c.mu.Unlock()
-	if p.Type == packet.Ack {
-		s.resolve(p)
-	}
-	return nil
-}
-
 // Closed tells that the connection has ended. All its sockets leave their
 // namespaces, after the handlers of the events that came before.
 func (c *Client) Closed(reason string) {
@@ -243,67 +177,6 @@ func (c *Client) removeLocked(s *Socket, reason string) {
 	c.doLocked(func() { s.depart(reason) })
 }
 
-// connect handles a CONNECT packet.
-func (c *Client) connect(p packet.Packet) {
-	name := p.Namespace
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// Joining and leaving take a place in the queue, too: without the wait a
-	// client could fill it for as long as a handler of its is busy.
-	c.waitLocked(0)
-	c.seen++
-	if c.reason != "" || c.sockets.get(name) != nil || c.connecting.get(name) != nil {
-		return // asked twice: the one answer is on its way
-	}
-	opts := &c.reg.opts
-	switch {
-	case strings.HasPrefix(name, "//") || len(name) > opts.MaxNameLength:
-		// A full name would reach into another host's namespaces.
-		c.refuse(name, refusedName, &ClientError{Message: messageInvalid})
-		return
-	case c.sockets.len()+c.connecting.len() >= opts.MaxConnectionNamespaces || !c.mayConnectLocked():
-		c.refuse(name, refusedTooMany, &ClientError{Message: messageTooMany})
-		return
-	}
-	a := &attempt{name: name, auth: p.Data, query: p.Query}
-	full := FullName(c.host, name)
-	if ns := c.reg.pinLive(full); ns != nil {
-		a.ctx, a.cancel = context.Background(), func() {}
-		c.connecting.put(a)
-		s := newSocket(ns, c, a)
-		c.doLocked(func() { c.admit(a, s) })
-		return
-	}
-	a.ctx, a.cancel = context.WithCancel(c.reg.ctx)
-	c.connecting.put(a)
-	c.tries++
-	go c.try(a, full)
-}
-
-// mayConnectLocked bounds how fast a connection can ask for namespaces, lest
-// it fill the node with names that it leaves at once. c.mu must be held.
-func (c *Client) mayConnectLocked() bool {
-	if c.seen <= 8 {
-		return true // no limiter for the ordinary client
-	}
-	if c.connects == nil {
-		n := c.reg.opts.MaxConnectionNamespaces
-		c.connects = rate.NewLimiter(rate.Limit(max(1, n/10)), n)
-	}
-	return c.connects.Allow()
-}
-
-// refuse answers a CONNECT with an error. It only queues a frame.
-func (c *Client) refuse(name string, counted refusal, why *ClientError) {
-	c.reg.stats.refused[counted].Add(1)
-	f, err := packet.EncodeConnectError(c.protocol(), name, why.Message, why.Data)
-	if err != nil { // the data cannot be encoded
-		c.reg.log.Error("data of a refusal", "namespace", name, "error", err)
-		f = mustEncode(packet.EncodeConnectError(c.protocol(), name, why.Message, nil))
-	}
-	c.send(f, frame.Flags{})
-}
-
 // send queues a frame of package packet, in the form that the client speaks.
 func (c *Client) send(f *frame.Frame, flags frame.Flags) bool {
 	if c.decoder.Msgpack() {
@@ -348,6 +221,9 @@ func (c *Client) pass(a *attempt, full string) (*Socket, error) {
 	for _, m := range middleware {
 		err := errors.New("namespace: middleware panicked")
 		r.guard("middleware", full, func() { err = m(a.ctx, s) })
+		if err == nil && s.kicked.Load() {
+			err = errKicked
+		}
 		if err != nil {
 			s.end() // the middleware may have begun something under its context
 			r.release(ns)
@@ -356,6 +232,9 @@ func (c *Client) pass(a *attempt, full string) (*Socket, error) {
 	}
 	return s, nil
 }
+
+// errKicked is the refusal of a socket that was disconnected on its way in.
+var errKicked = &middlewareError{errors.New("namespace: disconnected before it was admitted")}
 
 // middlewareError marks a refusal by a middleware, whose general word to the
 // client is another than that of a setup.
@@ -389,6 +268,13 @@ func (c *Client) reject(a *attempt, full string, err error) {
 // and its events are handled once the connect handlers have returned.
 func (c *Client) admit(a *attempt, s *Socket) {
 	c.mu.Lock()
+	if s.kicked.Load() {
+		c.mu.Unlock()
+		s.end()
+		c.reg.release(s.ns)
+		c.reject(a, s.ns.fullName, errKicked)
+		return
+	}
 	wanted := c.connecting.remove(a)
 	if wanted {
 		c.sockets.put(s)

@@ -11,38 +11,71 @@ import (
 	"testing/synctest"
 )
 
+// What the protocol has no place for ends the connection, with the reason that
+// Node's server gives: a packet that the state of its namespace does not allow is
+// a forced close, a text that is no packet is a parse error.
 func TestClient_PacketsAtWrongMoments(t *testing.T) {
+	const (
+		taken  = "taken"
+		closed = "closed"
+		broken = "broken"
+	)
 	for _, c := range []struct {
-		name    string
-		before  []string // each is accepted
-		last    string
-		isError bool
+		name   string
+		before []string // each is taken; the answer to a CONNECT is waited for
+		last   string
+		want   string
 	}{
-		{"event before CONNECT", nil, `2["e"]`, true},
-		{"ack before CONNECT", nil, `31[]`, true},
-		{"DISCONNECT before CONNECT", nil, `1`, true},
-		{"event for another namespace", []string{`0`}, `2/other,["e"]`, false},
-		{"DISCONNECT of another namespace", []string{`0`}, `1/other,`, false},
-		{"CONNECT_ERROR from a client", []string{`0`}, `4{"message":"no"}`, true},
-		{"ack that nobody waits for", []string{`0`}, `3999["x"]`, false},
-		{"DISCONNECT twice", []string{`0`, `1`}, `1`, false},
-		{"event after DISCONNECT", []string{`0`, `1`}, `2["e"]`, false},
-		{"CONNECT twice", []string{`0`}, `0`, false},
-		{"text while attachments are awaited", []string{`0`, `51-["e",{"_placeholder":true,"num":0}]`}, `2["e"]`, true},
-		{"no packet", nil, `abc`, true},
-		{"empty text", nil, ``, true},
-		{"reserved event", []string{`0`}, `2["disconnect"]`, true},
-		{"event name beyond the limit", []string{`0`}, `2["` + strings.Repeat("e", 513) + `"]`, true},
+		{"event before CONNECT", nil, `2["e"]`, closed},
+		{"ack before CONNECT", nil, `31[]`, closed},
+		{"DISCONNECT before CONNECT", nil, `1`, closed},
+		{"event for another namespace", []string{`0`}, `2/other,["e"]`, closed},
+		{"ack for another namespace", []string{`0`}, `3/other,1[]`, closed},
+		{"event for a refused namespace", []string{`0`, `0/refused,`}, `2/refused,["e"]`, closed},
+		{"event while the middleware runs", []string{`0`, `0/slow,`}, `2/slow,["e"]`, closed},
+		{"DISCONNECT while the middleware runs", []string{`0`, `0/slow,`}, `1/slow,`, closed},
+		{"DISCONNECT of another namespace", []string{`0`}, `1/other,`, closed},
+		{"CONNECT_ERROR from a client", []string{`0`}, `4{"message":"no"}`, closed},
+		{"ack that nobody waits for", []string{`0`}, `3999["x"]`, taken},
+		{"DISCONNECT twice", []string{`0`, `1`}, `1`, closed},
+		{"event after DISCONNECT", []string{`0`, `1`}, `2["e"]`, closed},
+		{"CONNECT twice", []string{`0`}, `0`, closed},
+		{"CONNECT twice while the middleware runs", []string{`0/slow,`}, `0/slow,`, taken},
+		{"CONNECT again after DISCONNECT", []string{`0`, `1`}, `0`, taken},
+		{"CONNECT again after a refusal", []string{`0/refused,`}, `0/refused,`, taken},
+		{"text while attachments are awaited", []string{`0`, `51-["e",{"_placeholder":true,"num":0}]`}, `2["e"]`, broken},
+		{"no packet", nil, `abc`, broken},
+		{"empty text", nil, ``, broken},
+		{"reserved event", []string{`0`}, `2["disconnect"]`, broken},
+		{"event name beyond the limit", []string{`0`}, `2["` + strings.Repeat("e", 513) + `"]`, broken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRegistry(t, Options{})
-			r.Setup("/", accept)
-			p := newPeer(t, r, dial{})
-			p.send(c.before...)
-			err := p.client.Receive([]byte(c.last), false)
-			if (err != nil) != c.isError {
-				t.Errorf("Receive(%.40q) = %v, want an error: %v", c.last, err, c.isError)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				r := newRegistry(t, Options{})
+				r.Setup("*", accept)
+				r.Setup("/slow", func(ns *Namespace, _ Match) error {
+					ns.Use(func(ctx context.Context, _ *Socket) error { <-ctx.Done(); return ctx.Err() })
+					return nil
+				})
+				r.Setup("/refused", func(*Namespace, Match) error { return errors.New("no") })
+				p := newPeer(t, r, dial{})
+				for _, m := range c.before {
+					p.send(m)
+					synctest.Wait()
+				}
+				got := taken
+				if err := p.client.Receive([]byte(c.last), false); err != nil {
+					got = broken
+				}
+				synctest.Wait()
+				if p.conn.closed() == ReasonForcedClose {
+					got = closed
+				}
+				if got != c.want {
+					t.Errorf("%.40q: %s, want %s", c.last, got, c.want)
+				}
+				p.close()
+			})
 		})
 	}
 	t.Run("binary without header", func(t *testing.T) {

@@ -192,7 +192,7 @@ func (e Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*A
 		return r.args, r.err
 	case <-ctx.Done():
 		s.forget(id)
-		if !s.Connected() { // its context, which the caller may have given, ended with it
+		if s.gone.Load() { // its context, which the caller may have given, ended with it
 			return nil, ErrDisconnected
 		}
 		return nil, fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))

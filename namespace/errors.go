@@ -20,7 +20,7 @@ const (
 	ReasonPingTimeout    = "ping timeout"                // the client did not answer the heartbeat
 	ReasonClientLeft     = "client namespace disconnect" // the client left the namespace
 	ReasonServerLeft     = "server namespace disconnect" // the server disconnected the socket
-	ReasonForcedClose    = "forced server close"         // Disconnect(true), or the client joined no namespace in time
+	ReasonForcedClose    = "forced server close"         // Disconnect(true), a packet out of place, or no namespace joined in time
 	ReasonShutdown       = "server shutting down"        // the node stops
 	ReasonParseError     = "parse error"                 // the client sent what is no packet
 )

@@ -109,6 +109,13 @@ func (c *fakeConn) attach(client *Client) {
 	}
 }
 
+// closed returns why the connection was closed, if it was.
+func (c *fakeConn) closed() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason
+}
+
 func (c *fakeConn) setDeaf(deaf bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

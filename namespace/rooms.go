@@ -24,6 +24,7 @@ func (ns *Namespace) add(s *Socket) {
 		ns.reg.stats.occupied.Add(1)
 	}
 	s.admitted = true
+	s.inside.Store(true)
 	for room := range s.rooms { // joined in a middleware
 		ns.enterLocked(s, room)
 	}

@@ -28,6 +28,7 @@ type Socket struct {
 	auth   []byte // JSON, or nil
 	query  string // of the CONNECT; Socket.IO v2 only
 	gone   atomic.Bool
+	inside atomic.Bool // it has been admitted
 	kicked atomic.Bool // gone by Disconnect: what it sent before is not handled any more
 
 	rooms    map[string]struct{} // guarded by ns.mu; its own room is not in it
@@ -81,8 +82,9 @@ func (s *Socket) Transport() string { return s.client.conn.Transport() }
 // other namespaces.
 func (s *Socket) ConnectionID() string { return s.client.conn.ID() }
 
-// Connected reports whether the socket is still in its namespace.
-func (s *Socket) Connected() bool { return !s.gone.Load() }
+// Connected reports whether the socket is in its namespace: it has been
+// admitted, which a middleware is asked about, and is not gone.
+func (s *Socket) Connected() bool { return s.inside.Load() && !s.gone.Load() }
 
 // Auth decodes what the client presented when it connected (the auth option
 // of the JavaScript client) into v. Where it presented nothing, v is left as it is.
@@ -225,7 +227,8 @@ func (s *Socket) OnDisconnect(f func(reason string)) {
 
 // Disconnect takes the socket out of its namespace, or with closeConnection
 // the client out of all of them. Events that it has sent and that wait for
-// their handlers are dropped.
+// their handlers are dropped. In a middleware it refuses the socket, whatever the
+// middleware returns.
 func (s *Socket) Disconnect(closeConnection bool) {
 	c := s.client
 	if closeConnection {
@@ -234,9 +237,13 @@ func (s *Socket) Disconnect(closeConnection bool) {
 		}
 	}
 	c.mu.Lock()
+	if !s.inside.Load() {
+		s.kicked.Store(true) // it will not be admitted
+	}
 	if c.sockets.get(s.ns.name) == s {
 		c.send(mustEncode(packet.EncodeDisconnect(s.ns.name)), frame.Flags{})
 		s.kicked.Store(true)
+		c.kickedLocked(s.ns.name)
 		c.removeLocked(s, ReasonServerLeft)
 	}
 	c.mu.Unlock()

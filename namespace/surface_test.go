@@ -97,13 +97,12 @@ func TestClient_InManyNamespaces(t *testing.T) {
 	}
 	for i := 0; i < n; i += 2 {
 		p.leave(fmt.Sprintf("/%d", i))
-		p.leave(fmt.Sprintf("/%d", i))
 	}
 	if got := len(p.client.Sockets()); got != n/2 {
 		t.Errorf("%d sockets, want %d", got, n/2)
 	}
-	for i := range n {
-		p.ask(fmt.Sprintf("/%d", i)) // half of them are duplicates, without an answer
+	for i := 0; i < n; i += 2 {
+		p.ask(fmt.Sprintf("/%d", i))
 	}
 	again := make(map[string]bool)
 	for range n / 2 { // in no order: some of them had to wait for the directory

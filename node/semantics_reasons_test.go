@@ -36,7 +36,9 @@ func TestAPI_DisconnectReasons(t *testing.T) {
 		"no packet, poll":        {how{polling: true}, func(_ *testServer, c *client, _ *namespace.Socket) { _ = c.write("4abc") }, namespace.ReasonParseError},
 		"node stops":             {how{}, func(srv *testServer, _ *client, _ *namespace.Socket) { _ = srv.Close(context.Background()) }, namespace.ReasonShutdown},
 		"node stops, poll":       {how{polling: true}, func(srv *testServer, _ *client, _ *namespace.Socket) { _ = srv.Close(context.Background()) }, namespace.ReasonShutdown},
-		"client sends a refusal": {how{}, func(_ *testServer, c *client, _ *namespace.Socket) { c.send(`4{"message":"x"}`) }, namespace.ReasonParseError},
+		"client sends a refusal": {how{}, func(_ *testServer, c *client, _ *namespace.Socket) { c.send(`4{"message":"x"}`) }, namespace.ReasonForcedClose},
+		"packet out of place":    {how{}, func(_ *testServer, c *client, _ *namespace.Socket) { c.send(`2/other,["e"]`) }, namespace.ReasonForcedClose},
+		"CONNECT twice, poll":    {how{polling: true}, func(_ *testServer, c *client, _ *namespace.Socket) { c.send("0") }, namespace.ReasonForcedClose},
 	}
 	for name, tc := range ends {
 		t.Run(name, func(t *testing.T) {
