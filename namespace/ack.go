@@ -19,13 +19,21 @@ type Reply struct {
 	Node string
 	// Args are the arguments of the acknowledgement, nil if there is none.
 	Args *Args
-	// Err is [ErrTimeout] or [ErrDisconnected] if no acknowledgement came.
+	// Err is [ErrTimeout], [ErrDisconnected] or [ErrDropped] if no acknowledgement came.
 	Err error
 }
 
-// defaultAckTimeout ends the wait for acknowledgements of many where neither
-// the caller's context nor Timeout does.
-const defaultAckTimeout = 10 * time.Second
+// ackContext bounds a wait for acknowledgements: by ctx, by what Timeout said,
+// and by Options.AckTimeout where neither ends.
+func (r *Registry) ackContext(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		if _, ends := ctx.Deadline(); ends {
+			return ctx, func() {}
+		}
+		timeout = r.opts.AckTimeout
+	}
+	return context.WithTimeout(ctx, timeout)
+}
 
 // expect registers what becomes of an acknowledgement. f is called once, with
 // locks held: it must not block or call user code. Where the socket has gone
@@ -67,6 +75,9 @@ func (s *Socket) take(id uint64) func(*Args, error) {
 // resolve takes an acknowledgement of the client. One that nobody waits for
 // is dropped: it is late, or the client made it up.
 func (s *Socket) resolve(p packet.Packet) {
+	if !p.HasID {
+		return
+	}
 	if f := s.take(p.ID); f != nil {
 		f(&p.Args, nil)
 	}
@@ -84,7 +95,8 @@ type collector struct {
 // broadcastWithAck sends an event to the addressed sockets of this node and
 // calls each for every acknowledgement. It returns how many clients there are
 // and a function that waits for them until ctx is over; those that have not
-// answered by then are reported with ErrTimeout.
+// answered by then are reported with ErrTimeout. It counts as clients those that
+// took the event: the others are reported at once.
 func (ns *Namespace) broadcastWithAck(to target, f *frame.Frame, id uint64, flags frame.Flags, each func(Reply)) (clients int, wait func(context.Context)) {
 	c := &collector{each: each, pending: make(map[*Socket]struct{}), done: make(chan struct{})}
 	addressed := ns.addressed(to)
@@ -97,11 +109,15 @@ func (ns *Namespace) broadcastWithAck(to target, f *frame.Frame, id uint64, flag
 	for _, s := range addressed {
 		s.expect(id, func(args *Args, err error) { c.settle(s, args, err) })
 		if s.send(f, flags) {
+			clients++
 			ns.reg.stats.deliveries.Add(1)
 			s.observe(f)
+			continue
 		}
+		s.forget(id)
+		c.settle(s, nil, notSent(flags))
 	}
-	return len(addressed), func(ctx context.Context) {
+	return clients, func(ctx context.Context) {
 		select {
 		case <-c.done:
 		case <-ctx.Done():
@@ -111,6 +127,14 @@ func (ns *Namespace) broadcastWithAck(to target, f *frame.Frame, id uint64, flag
 			}
 		}
 	}
+}
+
+// notSent is why a frame was not taken.
+func notSent(flags frame.Flags) error {
+	if flags.Volatile {
+		return ErrDropped
+	}
+	return ErrDisconnected
 }
 
 // settle takes the one result of a socket; whatever comes later is dropped.
@@ -128,21 +152,14 @@ func (c *collector) settle(s *Socket, args *Args, err error) {
 }
 
 // EmitWithAck sends an event and waits for the acknowledgements of all
-// addressed clients, until ctx or the Timeout is over (10 seconds if there is
-// neither). There is one Reply for each client that answered, and for each
+// addressed clients, until ctx or the Timeout is over ([Options.AckTimeout] if
+// neither ends). There is one Reply for each client that answered, and for each
 // client of this node that did not. The error is nil if all answered. It matches
-// [ErrTimeout] if clients did not, of whichever node, and is or wraps a
-// [*MissingError] if nodes did not.
+// [ErrTimeout] if clients did not, of whichever node, [ErrDropped] where a
+// volatile event was dropped, and is or wraps a [*MissingError] if nodes did not.
 func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) ([]Reply, error) {
-	timeout := b.timeout
-	if _, ends := ctx.Deadline(); timeout == 0 && !ends {
-		timeout = defaultAckTimeout
-	}
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	ctx, cancel := b.ns.reg.ackContext(ctx, b.timeout)
+	defer cancel()
 	b.ns = b.ns.standing()
 	id := b.ns.ids.Add(1)
 	f, err := encodeEvent(packet.Header{Type: packet.Event, Namespace: b.ns.name, ID: id, HasID: true}, event, args)
@@ -153,15 +170,19 @@ func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) (
 		return nil, nil
 	}
 	var (
-		mu      sync.Mutex // guards replies and late
-		replies []Reply
-		late    int
+		mu            sync.Mutex // guards what follows
+		replies       []Reply
+		late, dropped int
 	)
 	add := func(r Reply) {
 		mu.Lock()
 		defer mu.Unlock()
 		replies = append(replies, r)
-		if r.Err != nil {
+		switch r.Err {
+		case nil:
+		case ErrDropped:
+			dropped++
+		default:
 			late++
 		}
 	}
@@ -185,6 +206,9 @@ func (b Broadcast) EmitWithAck(ctx context.Context, event string, args ...any) (
 			what = "client"
 		}
 		err = errors.Join(fmt.Errorf("%w: %d %s of this node", ErrTimeout, late, what), err)
+	}
+	if dropped > 0 {
+		err = errors.Join(fmt.Errorf("%w: for %d clients of this node", ErrDropped, dropped), err)
 	}
 	return replies, err
 }

@@ -143,7 +143,7 @@ func (ns *Namespace) fanOut(to target, f *frame.Frame, flags frame.Flags) {
 	}
 }
 
-// observe shows an outgoing event to the socket's listeners.
+// observe shows an outgoing event to the socket's listeners, and returns when they have.
 func (s *Socket) observe(f *frame.Frame) {
 	s.mu.Lock()
 	outgoing := s.outgoing
@@ -158,7 +158,7 @@ func (s *Socket) observe(f *frame.Frame) {
 	}
 	e := &Event{Name: p.Event, Args: p.Args, socket: s}
 	for _, l := range outgoing {
-		s.ns.reg.handle(s.Context(), e, l.handle)
+		aside(func() { s.ns.reg.handle(s.Context(), e, l.handle) }) // the goroutine is the sender's
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/dynamicio/dynamicio/namespace/address"
 	"github.com/dynamicio/dynamicio/namespace/frame"
 	"github.com/dynamicio/dynamicio/namespace/packet"
 )
@@ -28,6 +29,21 @@ type Handshake struct {
 	XDomain bool // came with an Origin of its own
 }
 
+// cost is roughly how many bytes of memory a handshake keeps.
+func (h *Handshake) cost() int {
+	n := 512
+	for name, values := range h.Header {
+		n += len(name) + 64
+		for _, v := range values {
+			n += len(v) + 16
+		}
+	}
+	if h.URL != nil {
+		n += len(h.URL.Path) + len(h.URL.RawQuery)
+	}
+	return n
+}
+
 // Client is one connection and the sockets on it: one for each namespace that
 // the client joined. The transport feeds it; everything else about a client is
 // on its [Socket]s.
@@ -39,6 +55,7 @@ type Client struct {
 	decoder   packet.Decoder // used by Receive alone, but for the form, which stands before anything is sent
 	pace      pace
 	asking    atomic.Int32 // acknowledgements that the client owes
+	partial   *partial     // made with the first packet in parts; set by Receive, under mu
 
 	// mu guards what follows; see the lock order in the package comment.
 	mu         sync.Mutex
@@ -54,7 +71,8 @@ type Client struct {
 	// while nobody works starts work, which ends when the queue is empty.
 	first, last *job
 	queued      int // jobs
-	bytes       int // payload of the events among them
+	bytes       int // what they take
+	reserved    int // of these, what is counted against the connection's budget
 	working     bool
 	tries       int           // attempts whose goroutine runs
 	space       chan struct{} // not nil while Receive waits for room in the queue
@@ -71,6 +89,9 @@ type attempt struct {
 
 func (a *attempt) key() string { return a.name }
 
+// held is what is kept of the CONNECT, as long as the socket is there.
+func (a *attempt) held() int { return len(a.auth) + len(a.query) }
+
 // Accept takes a new connection. The caller passes what arrives to Receive and
 // calls Closed at the end.
 func (r *Registry) Accept(conn Conn, h *Handshake) (*Client, error) {
@@ -84,6 +105,9 @@ func (r *Registry) Accept(conn Conn, h *Handshake) (*Client, error) {
 	// is too long is a refusal, not the end of the connection.
 	c.decoder.MaxNamespace = max(r.opts.MaxNameLength, packet.DefaultMaxNamespace)
 	c.decoder.Protocol = c.protocol()
+	if !conn.Reserve(h.cost()) {
+		return nil, fmt.Errorf("%w: the headers of the request", ErrLimit)
+	}
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
@@ -135,6 +159,7 @@ func (c *Client) Closed(reason string) {
 	}
 	c.reason = reason
 	c.stopTimeoutLocked()
+	c.stopPartLocked()
 	for _, a := range c.connecting.values() {
 		a.cancel()
 	}
@@ -207,7 +232,7 @@ func (c *Client) try(a *attempt, full string) {
 // pass returns the socket, with its namespace pinned, if it may come in.
 func (c *Client) pass(a *attempt, full string) (*Socket, error) {
 	r := c.reg
-	ns, err := r.pin(a.ctx, full)
+	ns, err := r.pin(a.ctx, full, address.Group(c.handshake.Address))
 	if err != nil {
 		return nil, err
 	}
@@ -219,14 +244,13 @@ func (c *Client) pass(a *attempt, full string) (*Socket, error) {
 	middleware := ns.middleware
 	ns.mu.RUnlock()
 	for _, m := range middleware {
-		err := errors.New("namespace: middleware panicked")
-		r.guard("middleware", full, func() { err = m(a.ctx, s) })
+		err := errPanic
+		r.contain("middleware", full, func() { err = m(a.ctx, s) })
 		if err == nil && s.kicked.Load() {
 			err = errKicked
 		}
 		if err != nil {
-			s.end() // the middleware may have begun something under its context
-			r.release(ns)
+			s.discard() // the middleware may have begun something under its context
 			return nil, &middlewareError{err}
 		}
 	}
@@ -249,8 +273,9 @@ func (c *Client) reject(a *attempt, full string, err error) {
 	waits := c.connecting.remove(a)
 	c.mu.Unlock()
 	a.cancel()
+	c.conn.Release(a.held())
 	if !waits {
-		return // it has left, or gone
+		return // it has gone
 	}
 	r := c.reg
 	general := messageInvalid
@@ -258,7 +283,7 @@ func (c *Client) reject(a *attempt, full string, err error) {
 		general = "Forbidden"
 	} else if !errors.Is(err, ErrRefused) {
 		general = messageUnavailable
-		r.log.Warn("connect refused", "namespace", full, "error", err)
+		r.refused[refusalOf(err)].note(full, err)
 	}
 	r.log.Debug("connect refused", "namespace", full, "socket", c.conn.ID(), "error", err)
 	c.refuse(a.name, refusalOf(err), forClient(err, general))
@@ -270,8 +295,7 @@ func (c *Client) admit(a *attempt, s *Socket) {
 	c.mu.Lock()
 	if s.kicked.Load() {
 		c.mu.Unlock()
-		s.end()
-		c.reg.release(s.ns)
+		s.discard()
 		c.reject(a, s.ns.fullName, errKicked)
 		return
 	}
@@ -284,8 +308,8 @@ func (c *Client) admit(a *attempt, s *Socket) {
 	c.mu.Unlock()
 	a.cancel()
 	if !wanted {
-		s.end()
-		c.reg.release(s.ns)
+		s.discard()
+		c.conn.Release(a.held())
 		return
 	}
 	c.reg.stats.connects.Add(1)
@@ -293,7 +317,7 @@ func (c *Client) admit(a *attempt, s *Socket) {
 	handlers := s.ns.onConnect
 	s.ns.mu.RUnlock()
 	for _, h := range handlers {
-		c.reg.guard("OnConnect handler", s.ns.fullName, func() { h(s) })
+		c.reg.contain("OnConnect handler", s.ns.fullName, func() { h(s) })
 	}
 }
 

@@ -92,7 +92,7 @@ func TestClient_ReceiveBlocksAtPendingBytes(t *testing.T) {
 				feeding := make(chan struct{})
 				go func() {
 					defer close(feeding)
-					for _, size := range []int{maxPendingBytes + 1, 10, 10} {
+					for _, size := range []int{4<<20 + 1, 10, 10} {
 						feed(p, size)
 						sent.Add(1)
 					}

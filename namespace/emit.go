@@ -89,9 +89,11 @@ func (s *Socket) EmitArgs(event string, args Args) error {
 	return Emitter{socket: s}.EmitArgs(event, args)
 }
 
-// EmitWithAck sends an event to the client and waits for its acknowledgement.
-// It reports [ErrTimeout] if ctx is over first and [ErrDisconnected] if the
-// client goes. A handler may wait for its own client.
+// EmitWithAck sends an event to the client and waits for its acknowledgement,
+// until ctx or the Timeout is over ([Options.AckTimeout] if neither ends). It
+// reports [ErrTimeout] then, [ErrDisconnected] if the client goes first, and
+// [ErrDropped] for a volatile event that was dropped. A handler may wait for its
+// own client: what that has sent meanwhile does not hold the acknowledgement up.
 func (s *Socket) EmitWithAck(ctx context.Context, event string, args ...any) (*Args, error) {
 	return Emitter{socket: s}.EmitWithAck(ctx, event, args...)
 }
@@ -136,7 +138,7 @@ func (e Emitter) Emit(event string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	return e.send(f)
+	return e.emit(f)
 }
 
 // EmitArgs sends an event with arguments that came from somewhere: they are
@@ -146,16 +148,21 @@ func (e Emitter) EmitArgs(event string, args Args) error {
 	if err != nil {
 		return err
 	}
-	return e.send(f)
+	return e.emit(f)
+}
+
+// emit is send; that a volatile event is dropped is no error.
+func (e Emitter) emit(f *frame.Frame) error {
+	if err := e.send(f); err != ErrDropped {
+		return err
+	}
+	return nil
 }
 
 func (e Emitter) send(f *frame.Frame) error {
 	s := e.socket
 	if !s.send(f, e.flags) {
-		if e.flags.Volatile {
-			return nil // dropped, as was asked for
-		}
-		return ErrDisconnected
+		return notSent(e.flags)
 	}
 	s.ns.reg.stats.deliveries.Add(1)
 	if s.ns.outgoing.Load() > 0 {
@@ -166,12 +173,9 @@ func (e Emitter) send(f *frame.Frame) error {
 
 // EmitWithAck is [Socket.EmitWithAck].
 func (e Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*Args, error) {
-	if e.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, e.timeout)
-		defer cancel()
-	}
 	s := e.socket
+	ctx, cancel := s.ns.reg.ackContext(ctx, e.timeout)
+	defer cancel()
 	id := s.ns.ids.Add(1)
 	f, err := encodeEvent(packet.Header{Type: packet.Event, Namespace: s.ns.name, ID: id, HasID: true}, event, args)
 	if err != nil {
@@ -200,7 +204,7 @@ func (e Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*A
 }
 
 // Ask emits an event to a socket and decodes the first argument of its
-// acknowledgement.
+// acknowledgement; see [Socket.EmitWithAck] for how long it waits.
 func Ask[R any](ctx context.Context, s *Socket, event string, args ...any) (R, error) {
 	var r R
 	reply, err := s.EmitWithAck(ctx, event, args...)

@@ -29,6 +29,7 @@ const (
 const (
 	messageInvalid        = "Invalid namespace"
 	messageTooMany        = "Too many namespaces"
+	messageTooMuch        = "Too much data"
 	messageUnavailable    = "Namespace unavailable"
 	messageHandlerFailure = "internal error"
 )
@@ -36,11 +37,16 @@ const (
 // errNoMatch is the ErrRefused of a name that nothing was registered for.
 var errNoMatch = fmt.Errorf("%w: no registration matches", ErrRefused)
 
+// errAddressLimit is the ErrLimit of Options.MaxNamespacesPerAddress.
+var errAddressLimit = fmt.Errorf("%w: namespaces that the clients of one address brought to life", ErrLimit)
+
 var (
 	// ErrDisconnected: the socket is not connected any more.
 	ErrDisconnected = errors.New("namespace: socket is disconnected")
 	// ErrTimeout: the acknowledgement did not come in time.
 	ErrTimeout = errors.New("namespace: no acknowledgement in time")
+	// ErrDropped: a volatile event was dropped, so that no acknowledgement will come.
+	ErrDropped = errors.New("namespace: volatile event was dropped")
 	// ErrRefused: the setup of the namespace refused it.
 	ErrRefused = errors.New("namespace: refused by its setup")
 	// ErrLimit: a bound of Options would be passed.

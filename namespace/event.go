@@ -149,37 +149,6 @@ func (s *Socket) dispatch(p packet.Packet) {
 	}
 }
 
-// handle runs one handler and reports whether it went well. Its failure costs
-// this event and nothing else.
-func (r *Registry) handle(ctx context.Context, e *Event, h Handler) bool {
-	err := errPanic
-	ns := ""
-	if e.socket != nil {
-		ns = e.socket.ns.fullName
-	}
-	r.guard("handler of an event", ns, func() { err = h(ctx, e) })
-	if err == nil {
-		return true
-	}
-	if _, meant := errors.AsType[*ClientError](err); !meant && err != errPanic {
-		r.log.Warn("event failed", "namespace", ns, "event", e.Name, "error", err)
-	}
-	if e.wants && !e.acked.Load() {
-		ce := forClient(err, messageHandlerFailure)
-		reply := map[string]any{"error": ce.Message}
-		if ce.Data != nil {
-			reply["data"] = ce.Data
-		}
-		if err := e.Ack(reply); err != nil && !errors.Is(err, ErrDisconnected) {
-			r.log.Error("acknowledgement of a failure", "namespace", ns, "event", e.Name, "error", err)
-		}
-	}
-	return false
-}
-
-// errPanic stands for the error of a handler that panicked, which guard has logged.
-var errPanic = errors.New("namespace: handler panicked")
-
 // bindError tells a client which argument was not understood, counted from 1.
 // What exactly was wrong would tell of Go types, and helps no client.
 func bindError(e *Event, err error) error {

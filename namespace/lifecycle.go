@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -37,12 +38,13 @@ type joinCall struct {
 }
 
 // pin finds the namespace or makes it, and keeps it until release. It reports
-// an error if no registration accepts the name, or its setup refuses.
-func (r *Registry) pin(ctx context.Context, full string) (*Namespace, error) {
+// an error if no registration accepts the name, or its setup refuses. One that is
+// made counts as the creator's.
+func (r *Registry) pin(ctx context.Context, full string, creator netip.Addr) (*Namespace, error) {
 	r.mu.Lock()
 	ns := r.live[full]
 	if ns == nil {
-		return r.createLocked(full)
+		return r.createLocked(full, creator)
 	}
 	ns.uses++
 	state, ready := ns.state, ns.ready
@@ -63,7 +65,7 @@ func (r *Registry) pin(ctx context.Context, full string) (*Namespace, error) {
 }
 
 // createLocked makes a namespace on demand, pinned. It unlocks r.mu.
-func (r *Registry) createLocked(full string) (*Namespace, error) {
+func (r *Registry) createLocked(full string, creator netip.Addr) (*Namespace, error) {
 	setup, m, ok := r.matchLocked(full)
 	switch {
 	case r.closed:
@@ -75,14 +77,37 @@ func (r *Registry) createLocked(full string) (*Namespace, error) {
 	case len(r.live) >= r.opts.MaxNamespaces:
 		r.mu.Unlock()
 		return nil, fmt.Errorf("%w: %d namespaces on this node", ErrLimit, r.opts.MaxNamespaces)
+	case r.byAddress[creator] >= r.opts.MaxNamespacesPerAddress:
+		r.mu.Unlock()
+		return nil, errAddressLimit
 	}
 	ns := r.newNamespaceLocked(full)
+	r.countLocked(ns, creator)
 	ns.uses = 1
 	r.mu.Unlock()
 	if err := r.finishSetup(ns, setup, m); err != nil {
 		return nil, err
 	}
 	return ns, nil
+}
+
+// countLocked counts a namespace for the address of who brought it to life, as long as
+// it lives on demand: it stays for its retirement time when that client has left.
+// r.mu must be held.
+func (r *Registry) countLocked(ns *Namespace, creator netip.Addr) {
+	ns.creator, ns.counted = creator, true
+	r.byAddress[creator]++
+}
+
+// uncountLocked takes countLocked back. r.mu must be held.
+func (r *Registry) uncountLocked(ns *Namespace) {
+	if !ns.counted {
+		return
+	}
+	ns.counted = false
+	if r.byAddress[ns.creator]--; r.byAddress[ns.creator] == 0 {
+		delete(r.byAddress, ns.creator)
+	}
 }
 
 // pinLive pins a namespace if nothing about it can make a client wait: it is
@@ -112,7 +137,7 @@ func (r *Registry) enter(ctx context.Context, ns *Namespace) (*Namespace, error)
 		switch {
 		case ns.state == stateGone: // another caller's join showed that it was retired
 			r.mu.Unlock()
-			next, err := r.pin(ctx, ns.fullName)
+			next, err := r.pin(ctx, ns.fullName, ns.creator)
 			if err != nil {
 				return nil, err
 			}
@@ -189,6 +214,7 @@ func (r *Registry) joined(ns *Namespace, call *joinCall, epoch uint64, err error
 		return nil, errNoMatch
 	}
 	next := r.newNamespaceLocked(ns.fullName)
+	r.countLocked(next, ns.creator)
 	next.uses, next.epoch, next.membership = 1, epoch, memberIn
 	r.mu.Unlock()
 	r.expire(ns)
@@ -278,7 +304,7 @@ func (r *Registry) expire(ns *Namespace) {
 	ns.onExpire = nil
 	ns.mu.Unlock()
 	for _, f := range slices.Backward(callbacks) {
-		r.guard("OnExpire callback", ns.fullName, f)
+		r.contain("OnExpire callback", ns.fullName, f)
 	}
 	r.log.Debug("namespace retired", "namespace", ns.fullName, "epoch", ns.epoch)
 }

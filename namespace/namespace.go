@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,9 @@ type Namespace struct {
 	ready      chan struct{} // closed when the setup under way has ended
 	refusal    error         // why the setup refused; set before ready closes
 	permanent  bool
-	epoch      uint64 // 0 until the directory has given one
+	creator    netip.Addr // the address whose client brought it to life, if counted
+	counted    bool       // it is one of reg.byAddress
+	epoch      uint64     // 0 until the directory has given one
 	membership membership
 	joining    *joinCall // not nil while membership is memberJoining
 	notice     uint64    // the epoch of a retirement told while pinned, or 0

@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,7 +60,7 @@ func makeByOf(r *Registry, setup SetupFunc) {
 
 func makeByClient(r *Registry, setup SetupFunc) {
 	r.Setup("/slow", setup)
-	if ns, err := r.pin(r.ctx, "/slow"); err == nil {
+	if ns, err := r.pin(r.ctx, "/slow", netip.Addr{}); err == nil {
 		r.release(ns)
 	}
 }

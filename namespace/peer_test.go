@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -116,6 +117,13 @@ func (c *fakeConn) closed() string {
 	return c.reason
 }
 
+// kept is what is reserved beside the handshake.
+func (p *peer) kept() int {
+	p.conn.mu.Lock()
+	defer p.conn.mu.Unlock()
+	return p.conn.held - p.client.handshake.cost()
+}
+
 func (c *fakeConn) setDeaf(deaf bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,6 +141,8 @@ type peer struct {
 type dial struct {
 	protocol int
 	host     string
+	address  string
+	budget   int // of the connection, beside what the handshake takes; 0: none
 }
 
 func newPeer(t testing.TB, r *Registry, d dial) *peer {
@@ -141,11 +151,15 @@ func newPeer(t testing.TB, r *Registry, d dial) *peer {
 		d.protocol = 4
 	}
 	conn := newFakeConn(d.protocol)
-	client, err := r.Accept(conn, &Handshake{
+	h := &Handshake{
 		Header: http.Header{"User-Agent": {"test"}, "Accept": {"a", "b"}, "Cookie": {"a=1", "b=2"}},
 		URL:    &url.URL{Path: "/socket.io/", RawQuery: "EIO=4&x=1"},
-		Host:   d.host, Address: "192.0.2.1", Time: time.Now(),
-	})
+		Host:   d.host, Address: cmp.Or(d.address, "192.0.2.1"), Time: time.Now(),
+	}
+	if d.budget > 0 {
+		conn.budget = d.budget + h.cost()
+	}
+	client, err := r.Accept(conn, h)
 	if err != nil {
 		t.Fatalf("Accept: %v", err)
 	}
@@ -357,4 +371,26 @@ func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// logBuffer keeps what is logged, from debug level on.
+type logBuffer struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *logBuffer) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

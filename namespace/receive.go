@@ -1,10 +1,12 @@
 package namespace
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -27,14 +29,19 @@ func (c *Client) Receive(data []byte, binary bool) error {
 	} else {
 		p, done, err = c.decoder.Text(data)
 	}
-	if err != nil || !done {
+	if err != nil {
 		return err
+	}
+	if !done {
+		c.keepPart(len(data))
+		return nil
+	}
+	if binary {
+		c.whole()
 	}
 	switch p.Type {
 	case packet.Connect:
-		if !c.connect(p) {
-			c.misplaced(p.Type, p.Namespace)
-		}
+		c.connect(p)
 		return nil
 	case packet.Event:
 		if len(p.Event) > c.reg.opts.MaxNameLength {
@@ -57,12 +64,17 @@ func (c *Client) Receive(data []byte, binary bool) error {
 	case packet.Disconnect:
 		c.removeLocked(s, ReasonClientLeft)
 	case packet.Event:
-		c.waitLocked(payload(&p))
+		cost := costOf(&p)
+		if !c.waitLocked(cost) {
+			c.mu.Unlock()
+			c.overrun(overrunEvents)
+			return nil
+		}
 		// While that waited, the socket may have left or the connection ended. A
 		// client that is finished must not begin to work again.
 		if c.sockets.get(p.Namespace) == s {
 			j := jobs.Get().(*job)
-			j.socket, j.event = s, p
+			j.socket, j.event, j.cost = s, p, cost
 			c.pushLocked(j)
 		}
 	}
@@ -81,6 +93,87 @@ func (c *Client) misplaced(t packet.Type, name string) {
 	c.conn.Close(ReasonForcedClose)
 }
 
+const (
+	overrunEvents      = "events that wait behind a handler which waits for the client"
+	overrunAttachments = "attachments of a packet that is not complete"
+)
+
+// overrun closes a connection for which more would be kept than it may have.
+func (c *Client) overrun(what string) {
+	c.reg.stats.overruns.Add(1)
+	c.reg.log.Info("connection closed: it holds more memory than Options.MaxConnectionBytes", "what", what, "sid", c.conn.ID(), "address", c.handshake.Address)
+	c.conn.Close(ReasonForcedClose)
+}
+
+// partial is a packet whose attachments have not all come. Client.mu guards it.
+type partial struct {
+	bytes int // reserved for it
+	timer *time.Timer
+	due   time.Time // zero while no packet is incomplete
+}
+
+// partCost is what a part takes beside what the client sent.
+const partCost = 64
+
+// keepPart keeps one part of a packet that is not complete, within the budget of the
+// connection and for a limited time.
+func (c *Client) keepPart(size int) {
+	size += partCost
+	if !c.conn.Reserve(size) {
+		c.overrun(overrunAttachments)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != "" {
+		return
+	}
+	if c.partial == nil {
+		c.partial = new(partial)
+	}
+	part, wait := c.partial, c.reg.opts.PacketTimeout
+	part.bytes += size
+	part.due = time.Now().Add(wait)
+	if part.timer == nil {
+		part.timer = time.AfterFunc(wait, func() { c.partTimeout(part) })
+		return
+	}
+	part.timer.Reset(wait)
+}
+
+// whole is the end of keepPart: the last part has come.
+func (c *Client) whole() {
+	if c.partial == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn.Release(c.partial.bytes)
+	c.partial.bytes = 0
+	c.stopPartLocked()
+}
+
+// stopPartLocked stops waiting for a part. c.mu must be held.
+func (c *Client) stopPartLocked() {
+	if c.partial != nil {
+		c.partial.timer.Stop()
+		c.partial.due = time.Time{}
+	}
+}
+
+// partTimeout closes a connection whose next attachment did not come in time.
+func (c *Client) partTimeout(part *partial) {
+	c.mu.Lock()
+	// The timer may have fired while the part came, and been set again.
+	late := c.reason == "" && !part.due.IsZero() && !time.Now().Before(part.due)
+	c.mu.Unlock()
+	if late {
+		c.reg.stats.incomplete.Add(1)
+		c.reg.log.Debug("connection closed: the attachments of a packet did not come", "sid", c.conn.ID(), "address", c.handshake.Address)
+		c.conn.Close(ReasonParseError)
+	}
+}
+
 // maxKicked bounds Client.kicked.
 const maxKicked = 32
 
@@ -96,14 +189,26 @@ func (c *Client) kickedLocked(name string) {
 	c.kicked = append(c.kicked, name)
 }
 
-// connect handles a CONNECT packet. It reports false for one that is out of place.
-func (c *Client) connect(p packet.Packet) bool {
-	name := p.Namespace
+// connect handles a CONNECT packet.
+func (c *Client) connect(p packet.Packet) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	// Joining and leaving take a place in the queue, too: without the wait a
 	// client could fill it for as long as a handler of its is busy.
-	c.waitLocked(0)
+	room := c.waitLocked(jobCost)
+	placed := room && c.connectLocked(p)
+	c.mu.Unlock()
+	switch {
+	case !room:
+		c.overrun(overrunEvents)
+	case !placed:
+		c.misplaced(p.Type, p.Namespace)
+	}
+}
+
+// connectLocked begins what a CONNECT asks for. It reports false for one that is out
+// of place. c.mu must be held.
+func (c *Client) connectLocked(p packet.Packet) bool {
+	name := p.Namespace
 	c.seen++
 	switch {
 	case c.reason != "":
@@ -127,7 +232,14 @@ func (c *Client) connect(p packet.Packet) bool {
 		c.refuse(name, refusedTooMany, &ClientError{Message: messageTooMany})
 		return true
 	}
-	a := &attempt{name: name, auth: p.Data, query: p.Query}
+	a := &attempt{name: name, query: p.Query}
+	if len(p.Data) > 0 {
+		a.auth = bytes.Clone(p.Data) // without the message around it
+	}
+	if !c.conn.Reserve(a.held()) {
+		c.refuse(name, refusedMemory, &ClientError{Message: messageTooMuch})
+		return true
+	}
 	full := FullName(c.host, name)
 	if ns := c.reg.pinLive(full); ns != nil {
 		a.ctx, a.cancel = context.Background(), func() {}

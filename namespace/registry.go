@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -38,13 +38,15 @@ type Registry struct {
 	mu        sync.Mutex
 	live      map[string]*Namespace   // by full name
 	permanent map[*Namespace]struct{} // those made by Of
+	byAddress map[netip.Addr]int      // namespaces on demand, by the address of who asked first
 	exact     map[string]SetupFunc
 	patterns  []registration
 	retired   []func(fullName string, epoch uint64)
 	clients   map[*Client]struct{}
 	closed    bool
 
-	stats counters
+	stats   counters
+	refused [refusals]*refusedLog // for those that an operator should know of
 }
 
 type registration struct {
@@ -65,11 +67,17 @@ func New(opts Options) (*Registry, error) {
 		log:       opts.Logger,
 		live:      make(map[string]*Namespace),
 		permanent: make(map[*Namespace]struct{}),
+		byAddress: make(map[netip.Addr]int),
 		exact:     make(map[string]SetupFunc),
 		clients:   make(map[*Client]struct{}),
 	}
 	if madeSolo {
 		r.solo = opts.Cluster.(*Solo)
+	}
+	for i := range r.refused {
+		r.refused[i] = &refusedLog{log: func(full string, err error, n int) {
+			r.log.Warn("connect refused", "namespace", full, "error", err, "reason", refusalLabels[i], "refused", n)
+		}}
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	opts.Cluster.Start(r)
@@ -110,6 +118,9 @@ func (r *Registry) Close(ctx context.Context) error {
 	go func() { // ends when the last handler has returned
 		defer close(done)
 		r.work.Wait()
+		for _, l := range r.refused {
+			l.stop()
+		}
 		if r.solo != nil {
 			r.solo.Close()
 		}
@@ -202,24 +213,24 @@ func (r *Registry) matchLocked(full string) (SetupFunc, Match, bool) {
 }
 
 // runSetup runs user code: a panic in it is logged and counts as a refusal.
-func (r *Registry) runSetup(ns *Namespace, setup SetupFunc, m Match) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.stats.panics.Add(1)
-			err = fmt.Errorf("%w: panic: %v", ErrRefused, p)
-			r.log.Error("setup of a namespace panicked", "namespace", ns.fullName, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	if err := setup(ns, m); err != nil {
-		level := slog.LevelInfo
-		if _, meant := errors.AsType[*ClientError](err); meant {
-			level = slog.LevelDebug // the client is told, and can ask as often as it likes
-		}
-		r.log.Log(context.Background(), level, "namespace refused by its setup", "namespace", ns.fullName, "reason", err)
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+func (r *Registry) runSetup(ns *Namespace, setup SetupFunc, m Match) error {
+	err := errPanic
+	r.contain("setup", ns.fullName, func() { err = callSetup(ns, setup, m) })
+	if err == nil {
+		return nil
 	}
-	return nil
+	level := slog.LevelInfo
+	if _, meant := errors.AsType[*ClientError](err); meant || err == errPanic {
+		level = slog.LevelDebug // the client is told, and can ask as often as it likes; a panic was logged
+	}
+	r.log.Log(context.Background(), level, "namespace refused by its setup", "namespace", ns.fullName, "reason", err)
+	return fmt.Errorf("%w: %w", ErrRefused, err)
 }
+
+// callSetup is a frame on the stack of a setup that withinSetup looks for.
+//
+//go:noinline
+func callSetup(ns *Namespace, setup SetupFunc, m Match) error { return setup(ns, m) }
 
 // Of returns the namespace with that name on that host (empty: the main one),
 // and makes it if it does not exist. Either way it is permanent from then on,
@@ -284,7 +295,7 @@ func withinSetup() bool {
 		for frames, more := runtime.CallersFrames(pcs[:n]), n > 0; more; {
 			var frame runtime.Frame
 			frame, more = frames.Next()
-			if strings.HasSuffix(frame.Function, "/namespace.(*Registry).runSetup") {
+			if strings.HasSuffix(frame.Function, "/namespace.callSetup") {
 				return true
 			}
 		}
@@ -314,6 +325,7 @@ func (r *Registry) makePermanentLocked(ns *Namespace) {
 // keepLocked makes a namespace permanent. r.mu must be held.
 func (r *Registry) keepLocked(ns *Namespace) {
 	ns.permanent = true
+	r.uncountLocked(ns)
 	ns.retirement.Store(int64(Never))
 	r.permanent[ns] = struct{}{}
 }
@@ -362,6 +374,7 @@ func (r *Registry) dropLocked(ns *Namespace) bool {
 	}
 	delete(r.live, ns.fullName)
 	delete(r.permanent, ns)
+	r.uncountLocked(ns)
 	ns.state = stateGone
 	ns.gone.Store(true)
 	r.stats.dropped.Add(1)
@@ -404,17 +417,6 @@ func (r *Registry) Retired(full string, epoch uint64) {
 	hooks := slices.Clone(r.retired)
 	r.mu.Unlock()
 	for _, hook := range hooks {
-		r.guard("OnRetire hook", full, func() { hook(full, epoch) })
+		r.contain("OnRetire hook", full, func() { hook(full, epoch) })
 	}
-}
-
-// guard runs user code; a panic in it is logged with its stack and goes no further.
-func (r *Registry) guard(what, full string, f func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.stats.panics.Add(1)
-			r.log.Error(what+" panicked", "namespace", full, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	f()
 }

@@ -131,6 +131,7 @@ func TestOptions_NegativeIsAnError(t *testing.T) {
 	for _, o := range []Options{
 		{Retirement: -1}, {ConnectTimeout: -1}, {MaxNameLength: -1}, {MaxNamespaces: -1},
 		{MaxConnectionNamespaces: -1}, {MaxRooms: -1}, {MaxPendingEvents: -1}, {MaxAttachments: -1},
+		{MaxNamespacesPerAddress: -1}, {MaxPendingBytes: -1}, {AckTimeout: -1}, {PacketTimeout: -1},
 	} {
 		if r, err := New(o); err == nil {
 			t.Errorf("New accepts %+v", o)

@@ -48,10 +48,15 @@ func mustEncode(f *frame.Frame, err error) *frame.Frame {
 func (ns *Namespace) remove(s *Socket) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
+	cost := 0
 	for room := range s.rooms {
-		ns.leaveLocked(s, room)
+		cost += roomCost(room)
+		if s.admitted {
+			ns.leaveLocked(s, room)
+		}
 	}
 	s.rooms = nil
+	s.client.conn.Release(cost)
 	if ns.sockets[s.id] == s {
 		delete(ns.sockets, s.id)
 		if len(ns.sockets) == 0 {
@@ -91,6 +96,9 @@ func (s *Socket) Join(rooms ...string) error {
 	return nil
 }
 
+// roomCost is what it takes to remember that a socket is in a room.
+func roomCost(room string) int { return len(room) + 192 }
+
 // enter is Join without its wait, which it returns.
 func (s *Socket) enter(rooms []string) (waits []func(context.Context) error, err error) {
 	ns := s.ns
@@ -99,17 +107,21 @@ func (s *Socket) enter(rooms []string) (waits []func(context.Context) error, err
 	if s.gone.Load() {
 		return nil, ErrDisconnected
 	}
-	total := len(s.rooms)
+	total, cost := len(s.rooms), 0
 	for _, room := range rooms {
 		if len(room) > ns.reg.opts.MaxNameLength {
 			return nil, fmt.Errorf("%w: room name of %d bytes, at most %d are allowed", ErrLimit, len(room), ns.reg.opts.MaxNameLength)
 		}
 		if _, in := s.rooms[room]; !in && room != s.id {
 			total++
+			cost += roomCost(room)
 		}
 	}
 	if total > ns.reg.opts.MaxRooms {
 		return nil, fmt.Errorf("%w: %d rooms of one socket", ErrLimit, ns.reg.opts.MaxRooms)
+	}
+	if cost > 0 && !s.client.conn.Reserve(cost) {
+		return nil, fmt.Errorf("%w: memory for the rooms of one connection", ErrLimit)
 	}
 	for _, room := range rooms {
 		if room == s.id {
@@ -123,12 +135,16 @@ func (s *Socket) enter(rooms []string) (waits []func(context.Context) error, err
 			s.rooms = make(map[string]struct{}, len(rooms))
 		}
 		s.rooms[room] = struct{}{}
+		cost -= roomCost(room)
 		if !s.admitted {
 			continue // it is in the room once it is in the namespace
 		}
 		if wait := ns.enterLocked(s, room); wait != nil {
 			waits = append(waits, wait)
 		}
+	}
+	if cost > 0 { // a room was named twice
+		s.client.conn.Release(cost)
 	}
 	return waits, nil
 }
@@ -157,10 +173,14 @@ func (s *Socket) Leave(rooms ...string) {
 		if room == s.id {
 			s.leftOwn = true
 		}
-		if _, in := s.rooms[room]; in && s.admitted {
+		if _, in := s.rooms[room]; !in {
+			continue
+		}
+		if s.admitted {
 			ns.leaveLocked(s, room)
 		}
 		delete(s.rooms, room)
+		s.client.conn.Release(roomCost(room))
 	}
 }
 

@@ -137,6 +137,7 @@ func (ns *Namespace) serveSide(ctx context.Context, m *Message, reply func(*Args
 	handlers := ns.serverSide[p.Event]
 	ns.mu.RUnlock()
 	for _, l := range handlers {
-		ns.reg.handle(ctx, &Event{Name: p.Event, Args: p.Args, reply: reply, wants: reply != nil}, l.handle)
+		e := &Event{Name: p.Event, Args: p.Args, reply: reply, wants: reply != nil}
+		aside(func() { ns.reg.handle(ctx, e, l.handle) }) // the goroutine is the bus's
 	}
 }

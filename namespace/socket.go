@@ -272,6 +272,13 @@ func (s *Socket) end() {
 	}
 }
 
+// discard is the end of a socket that has not been admitted.
+func (s *Socket) discard() {
+	s.end()
+	s.ns.remove(s)
+	s.ns.reg.release(s.ns)
+}
+
 // depart runs the handlers of a socket that is gone and takes it out of its
 // namespace.
 func (s *Socket) depart(reason string) {
@@ -280,12 +287,13 @@ func (s *Socket) depart(reason string) {
 		handlers := *list
 		s.mu.Unlock()
 		for _, f := range handlers {
-			s.ns.reg.guard(what, s.ns.fullName, func() { f(reason) })
+			s.ns.reg.contain(what, s.ns.fullName, func() { f(reason) })
 		}
 	}
 	run(&s.disconnecting, "OnDisconnecting handler")
 	s.ns.remove(s)
 	run(&s.disconnected, "OnDisconnect handler")
+	s.client.conn.Release(len(s.auth) + len(s.query))
 	s.ns.reg.stats.disconnected(reason)
 	s.ns.reg.release(s.ns)
 }

@@ -80,12 +80,13 @@ func TestSocket_DisconnectHandlers(t *testing.T) {
 			s.OnDisconnecting(func(string) { log <- fmt.Sprint("disconnecting ", s.Rooms()) })
 			s.OnDisconnect(func(string) { log <- fmt.Sprint("disconnected ", s.Rooms(), ns.Rooms()) })
 			s.OnDisconnect(func(string) { panic("costs nobody else anything") })
+			_ = s.Emit("in")
 		})
 		return nil
 	})
 	p := newPeer(t, r, dial{})
 	p.join("/")
-	p.leave("/")
+	p.want(`2["in"]`)
 	p.leave("/")
 	p.close()
 	if got, want := []string{receive(t, log), receive(t, log)}, []string{"disconnecting [room]", "disconnected [] map[]"}; !slices.Equal(got, want) {
@@ -355,6 +356,50 @@ func TestSocket_EmitWithAck(t *testing.T) {
 		}
 		if n := pending(s); n != 0 {
 			t.Errorf("%d acknowledgements are still waited for", n)
+		}
+	})
+	t.Run("no time-out given", func(t *testing.T) {
+		for _, ctx := range []func(*Socket) context.Context{
+			func(*Socket) context.Context { return context.Background() },
+			(*Socket).Context, // that of a handler, which ends with the socket
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRegistry(t, Options{AckTimeout: 7 * time.Second})
+				r.Setup("/", accept)
+				p := newPeer(t, r, dial{})
+				s := p.join("/")
+				start := time.Now()
+				_, err := Ask[int](ctx(s), s, "q")
+				if took := time.Since(start); !errors.Is(err, ErrTimeout) || took != 7*time.Second {
+					t.Errorf("%v after %v", err, took)
+				}
+				p.close()
+			})
+		}
+	})
+	t.Run("volatile and dropped", func(t *testing.T) {
+		_, p, s := pair(t)
+		p.conn.setDeaf(true)
+		if _, err := s.Volatile().EmitWithAck(context.Background(), "q"); err != ErrDropped {
+			t.Errorf("got %v", err)
+		}
+		replies, err := s.Namespace().Volatile().EmitWithAck(context.Background(), "q")
+		if !errors.Is(err, ErrDropped) || errors.Is(err, ErrTimeout) || len(replies) != 1 || replies[0].Err != ErrDropped {
+			t.Errorf("broadcast: %+v, %v", replies, err)
+		}
+		if err := s.Volatile().Emit("e"); err != nil {
+			t.Errorf("without an acknowledgement: %v", err)
+		}
+		if n := pending(s); n != 0 {
+			t.Errorf("%d acknowledgements are still waited for", n)
+		}
+	})
+	t.Run("answered without arguments", func(t *testing.T) {
+		_, p, s := pair(t)
+		got := ask(s, 0)
+		p.send(`3` + id(p.next()))
+		if r := receive(t, got); r.err != nil || r.args.Len() != 0 {
+			t.Errorf("got %+v", r)
 		}
 	})
 	t.Run("from a handler", func(t *testing.T) {

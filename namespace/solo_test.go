@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -150,7 +151,7 @@ func TestSolo_TimerFiresWhileAClientConnects(t *testing.T) {
 			r, g, l, p, old := start(t)
 			p.leave("/x")
 			synctest.Wait()
-			ns, err := r.pin(context.Background(), "/x")
+			ns, err := r.pin(context.Background(), "/x", netip.Addr{})
 			if err != nil || ns != old {
 				t.Fatalf("pin: %v", err)
 			}

@@ -8,17 +8,19 @@ import (
 
 // counters are what a registry counts; all but occupied only grow.
 type counters struct {
-	created, retired atomic.Int64
-	dropped          atomic.Int64 // namespaces taken out of the registry again
-	occupied         atomic.Int64 // namespaces with a socket here
-	connects         atomic.Int64
-	disconnects      [len(disconnectReasons) + 1]atomic.Int64 // by reason; the last is any other
-	refused          [refusals]atomic.Int64
-	eventsIn         atomic.Int64
-	throttled        atomic.Int64
-	broadcasts       atomic.Int64
-	deliveries       atomic.Int64
-	panics           atomic.Int64
+	created, retired     atomic.Int64
+	dropped              atomic.Int64 // namespaces taken out of the registry again
+	occupied             atomic.Int64 // namespaces with a socket here
+	connects             atomic.Int64
+	disconnects          [len(disconnectReasons) + 1]atomic.Int64 // by reason; the last is any other
+	refused              [refusals]atomic.Int64
+	eventsIn             atomic.Int64
+	throttled            atomic.Int64
+	broadcasts           atomic.Int64
+	deliveries           atomic.Int64
+	panics               atomic.Int64
+	overruns, incomplete atomic.Int64
+	handlers             durations // of the events from clients
 }
 
 // refusal is why a CONNECT was refused, as it is counted.
@@ -31,12 +33,14 @@ const (
 	refusedSetup                      // by the namespace's setup
 	refusedMiddleware                 // by a middleware
 	refusedLimit                      // the node has as many namespaces as it may
+	refusedAddress                    // one address has brought as many namespaces to life as it may
+	refusedMemory                     // what the client presents is more than may be held for its connection
 	refusedUnavailable                // the cluster gave no answer, or the node is stopping
 	refusals                          // how many there are
 )
 
 var refusalLabels = [refusals]string{
-	"invalid_name", "too_many", "unknown_namespace", "setup", "middleware", "node_limit", "unavailable",
+	"invalid_name", "too_many", "unknown_namespace", "setup", "middleware", "node_limit", "address_limit", "memory", "unavailable",
 }
 
 // disconnectReasons are those that are counted by themselves.
@@ -74,6 +78,8 @@ func refusalOf(err error) refusal {
 		return refusedUnknown
 	case errors.Is(err, ErrRefused):
 		return refusedSetup
+	case errors.Is(err, errAddressLimit):
+		return refusedAddress
 	case errors.Is(err, ErrLimit):
 		return refusedLimit
 	}
@@ -97,7 +103,10 @@ type Stats struct {
 	Throttled         int64            // pauses in reading connections beyond Options.EventsPerSecond
 	Broadcasts        int64            // broadcasts to this node's sockets
 	Deliveries        int64            // events queued for clients
-	Panics            int64            // panics of user code, recovered
+	Panics            int64            // panics of user code, recovered; runtime.Goexit is one
+	Handlers          Durations        // how long the handlers of an event took, all of them together
+	Overruns          int64            // connections closed because more would be held for them than they may have
+	Incomplete        int64            // connections closed because the attachments of a packet did not come
 }
 
 // Stats returns the counters. It takes no lock.
@@ -130,5 +139,8 @@ func (r *Registry) Stats() Stats {
 		Broadcasts:        c.broadcasts.Load(),
 		Deliveries:        c.deliveries.Load(),
 		Panics:            c.panics.Load(),
+		Handlers:          c.handlers.snapshot(),
+		Overruns:          c.overruns.Load(),
+		Incomplete:        c.incomplete.Load(),
 	}
 }

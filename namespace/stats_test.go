@@ -1,10 +1,12 @@
 package namespace
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -64,4 +66,30 @@ func TestStats_DisconnectsByReason(t *testing.T) {
 	if s.DisconnectsBy[ReasonPingTimeout] != 2 || s.DisconnectsBy["other"] != 1 || s.Disconnects != 3 || len(s.DisconnectsBy) != 9 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// How long handlers take is counted for each event, what they wait for included.
+func TestStats_HandlerDurations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(t, Options{})
+		r.Setup("/", func(ns *Namespace, _ Match) error {
+			ns.On("e", func(_ context.Context, e *Event) error {
+				var ms int
+				err := e.Bind(&ms)
+				time.Sleep(time.Duration(ms) * time.Millisecond)
+				return err
+			})
+			return nil
+		})
+		p := newPeer(t, r, dial{})
+		p.join("/")
+		p.send(`2["e",20]`, `2["e",0]`, `2["e",30]`, `2["e",60000]`, `2["none"]`)
+		time.Sleep(2 * time.Minute)
+		want := Durations{Sum: time.Minute + 50*time.Millisecond}
+		want.Counts[0], want.Counts[5], want.Counts[len(DurationBounds)] = 2, 2, 1
+		if got := r.Stats().Handlers; got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		p.close()
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/dynamicio/dynamicio/namespace"
+	"github.com/dynamicio/dynamicio/namespace/address"
 	"github.com/dynamicio/dynamicio/node/engineio"
 	"github.com/dynamicio/dynamicio/status"
 )
@@ -26,7 +27,7 @@ func (s *Server) newStatus() *status.Handler {
 	return status.NewHandler(status.NewCollector(o), status.Options{
 		Path: s.opts.Path, Public: s.opts.PublicStatus, Token: s.opts.StatusToken, Actions: s.opts.StatusActions, Logger: s.log,
 		MaxViewers: s.opts.StatusViewers, MaxViewersPerAddress: s.opts.StatusViewersPerAddress, WrongTokensPerMinute: s.opts.StatusWrongTokens,
-		Address: func(r *http.Request) netip.Addr { return engineio.AddressKey(r.RemoteAddr) },
+		Address: func(r *http.Request) netip.Addr { return address.Group(r.RemoteAddr) },
 		Host: func(r *http.Request) string {
 			host, _ := s.hostOf(r)
 			if s.opts.Host.Matches(host) {

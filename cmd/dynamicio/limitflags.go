@@ -15,6 +15,8 @@ func (f *serveFlags) addTimes(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.PingInterval, "ping-interval", defaults.PingInterval, "time between heartbeats")
 	flags.DurationVar(&o.PingTimeout, "ping-timeout", defaults.PingTimeout, "time a client has to answer one")
 	flags.DurationVar(&o.ConnectTimeout, "connect-timeout", defaults.ConnectTimeout, "time a connection has to join its first namespace")
+	flags.DurationVar(&o.Limits.PacketTimeout, "packet-timeout", defaults.Limits.PacketTimeout, "time a client has to send the next attachment of an event")
+	flags.DurationVar(&o.Limits.AckTimeout, "ack-timeout", defaults.Limits.AckTimeout, "time a client has to acknowledge an event that does not say another one")
 	flags.DurationVar(&o.UpgradeTimeout, "upgrade-timeout", defaults.UpgradeTimeout, "time a client has to change from polling to WebSocket")
 }
 
@@ -37,10 +39,12 @@ func (f *serveFlags) addLimits(flags *pflag.FlagSet) {
 
 	l, limits := &o.Limits, defaults.Limits
 	flags.IntVar(&l.MaxNamespaces, "max-namespaces", limits.MaxNamespaces, "namespaces that live on the node")
+	flags.IntVar(&l.MaxNamespacesPerAddress, "max-namespaces-per-address", limits.MaxNamespacesPerAddress, "of these, those that the clients of one address brought to life")
 	flags.IntVar(&l.MaxConnectionNamespaces, "max-connection-namespaces", limits.MaxConnectionNamespaces, "namespaces of one connection; it may ask for a tenth of it a second")
 	flags.IntVar(&l.MaxNameLength, "max-name-length", limits.MaxNameLength, "longest name of a namespace, room or event that a client may choose, in bytes")
 	flags.IntVar(&l.MaxRooms, "max-rooms", limits.MaxRooms, "rooms of one socket")
 	flags.IntVar(&l.MaxPendingEvents, "max-pending-events", limits.MaxPendingEvents, "events of one connection that may wait for their handlers; beyond it reading pauses")
+	flags.IntVar(&l.MaxPendingBytes, "max-pending-bytes", limits.MaxPendingBytes, "memory that these may take; beyond it reading pauses")
 	flags.Float64Var(&l.EventsPerSecond, "events-per-second", limits.EventsPerSecond, "events of one connection a second; beyond it reading pauses; 0: no bound")
 	flags.IntVar(&l.MaxAttachments, "max-attachments", limits.MaxAttachments, "binary attachments of one event")
 }

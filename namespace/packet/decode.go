@@ -25,7 +25,7 @@ const (
 // Dates and undefined in it become what JSON.stringify makes of them.
 //
 // It refuses what socket.io-parser 4.2.7 refuses, and beyond that: a text that
-// is empty or is not UTF-8, white space before the JSON, an event or acknowledgement without its array, an
+// is empty or is not UTF-8, white space before the JSON, an event without its array, an
 // id above 64 bits, numbers in the header in any form but decimal digits, a
 // placeholder number that is no integer, arguments beyond 65,535, nesting
 // beyond 512 levels, and a namespace longer than MaxNamespace. In the msgpack form it
@@ -226,6 +226,8 @@ func (d *Decoder) payload(data []byte, i int, p *Packet, attachments int) *Synta
 	var spans []span
 	var end int
 	switch {
+	case p.Type == Ack && i == len(data):
+		return nil // some clients leave the array out where they have no arguments
 	case p.Type == Event || p.Type == Ack:
 		if s.at(i) != '[' {
 			s.unexpected(i, "the array of arguments")

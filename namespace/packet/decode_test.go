@@ -56,7 +56,6 @@ func TestDecoder_Refuses(t *testing.T) {
 		{`2["a","b]`, 9, "inside a string"},
 		{"2[\"a\",\"\xff\"]", 0, "UTF-8"},
 		{`218446744073709551616["a"]`, 1, "above 64 bits"},
-		{`3`, 1, "array of arguments"},
 		{`31{}`, 2, "array of arguments"},
 		{`0[]`, 1, "an object"},
 		{`0"a"`, 1, "an object"},
@@ -267,5 +266,20 @@ func TestNewArgs_TakesArraysOnly(t *testing.T) {
 	}
 	if _, err := NewRaw([]byte(`{"_placeholder":true,"num":1}`), nil); err == nil {
 		t.Error("a placeholder without attachment was taken")
+	}
+}
+
+// An acknowledgement without its array is one without arguments, as Node's server
+// takes it, with attachments or without.
+func TestDecoder_AckWithoutArray(t *testing.T) {
+	var d Decoder
+	for _, text := range []string{`3/v,0`, `30`, `3`, `61-/v,0`} {
+		p, done, err := d.Text([]byte(text))
+		if err == nil && !done {
+			p, done, err = d.Binary([]byte{1})
+		}
+		if err != nil || !done || p.Type != Ack || p.Args.Len() != 0 {
+			t.Errorf("%s: %+v, %v, %v", text, p, done, err)
+		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/dynamicio/dynamicio/namespace/address"
 )
 
 // maxAddresses bounds the table of a limiter: about 2 MiB when full.
@@ -40,7 +42,7 @@ func (l *limiter) allow(remote string, now time.Time) bool {
 	if l == nil {
 		return true
 	}
-	key := AddressKey(remote)
+	key := address.Group(remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.buckets[key]
@@ -69,21 +71,4 @@ func (l *limiter) shrinkLocked(now time.Time) {
 		}
 		delete(l.buckets, key)
 	}
-}
-
-// AddressKey maps an address, in the form of http.Request.RemoteAddr, to what
-// bounds for each address count: an IPv4 address, or the /64
-// that one IPv6 customer usually has.
-func AddressKey(remote string) netip.Addr {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a := ap.Addr().Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Masked().Addr()
-		}
-	}
-	return a
 }

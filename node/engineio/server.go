@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dynamicio/dynamicio/namespace/address"
 )
 
 // Accept decides on a handshake. It is called before anything is read from the
@@ -34,7 +36,7 @@ type Server struct {
 	mu       sync.RWMutex
 	conns    map[string]*Conn   // by session id; those that are closing included, while they can be asked
 	active   int                // sessions with goroutines at work
-	byAddr   map[netip.Addr]int // of these, by AddressKey of their address
+	byAddr   map[netip.Addr]int // of these, by address.Group of their address
 	draining bool               // no new sessions
 	stopping bool               // Close was called
 	done     chan struct{}      // closed when stopping and nothing is active
@@ -245,7 +247,7 @@ func (s *Server) Conns() iter.Seq[*Conn] {
 
 // admit enters a new session, or says why it does not.
 func (s *Server) admit(c *Conn) (refusal, bool) {
-	addr := AddressKey(c.remote)
+	addr := address.Group(c.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch most := s.opts.MaxSessionsPerAddress; {
@@ -278,7 +280,7 @@ func (s *Server) forget(c *Conn) {
 // sessionOver is called once for each admitted session, when nothing works for
 // it any more.
 func (s *Server) sessionOver(c *Conn) {
-	addr := AddressKey(c.remote)
+	addr := address.Group(c.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--

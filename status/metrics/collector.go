@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dynamicio/dynamicio/namespace"
 )
 
 // Collector makes a collector of one node's metrics, without those of the Go runtime
@@ -56,6 +58,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// sample makes the one sample of a histogram.
+func (m *metric) sample(d namespace.Durations) (prometheus.Metric, error) {
+	below, count := make(map[float64]uint64, len(namespace.DurationBounds)), uint64(0)
+	for i, n := range d.Counts {
+		count += uint64(n)
+		if i < len(namespace.DurationBounds) {
+			below[namespace.DurationBounds[i].Seconds()] = count
+		}
+	}
+	return prometheus.NewConstHistogram(m.desc, count, d.Sum.Seconds(), below)
+}
+
 // collect sends the samples of one metric.
 func (m *metric) collect(s *Snapshot, ch chan<- prometheus.Metric) {
 	kind := prometheus.GaugeValue
@@ -63,6 +77,14 @@ func (m *metric) collect(s *Snapshot, ch chan<- prometheus.Metric) {
 		kind = prometheus.CounterValue
 	}
 	_, err := guarded(func() struct{} {
+		if m.histogram != nil {
+			sample, err := m.sample(m.histogram(s))
+			if err != nil {
+				sample = prometheus.NewInvalidMetric(m.desc, err)
+			}
+			ch <- sample
+			return struct{}{}
+		}
 		m.read(s, func(v float64, labels ...string) {
 			sample, err := prometheus.NewConstMetric(m.desc, kind, v, labels...)
 			if err != nil {

@@ -6,8 +6,9 @@
 // [Describe] lists without a running node. Counters and gauges are read when
 // Prometheus asks, from a [Snapshot] of what the node counts anyway: between two
 // scrapes they cost nothing. Durations cannot be read afterwards; a [Recorder] puts
-// them into histograms as they happen, all of them off the path of an event from
-// client to client.
+// them into histograms as they happen, off the path of an event from client to
+// client. Those of event handlers package namespace counts itself, at the cost of a
+// look at the clock for each event.
 //
 // No label holds what a client has chosen: the number of series does not depend
 // on how many namespaces, rooms or clients there are, nor on what they are called.

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dynamicio/dynamicio/namespace"
 )
 
 // Desc describes one metric, for a reference document.
@@ -33,11 +35,12 @@ const (
 // send takes one sample, with the values of its labels.
 type send func(value float64, labels ...string)
 
-// metric is a counter or a gauge that is read from a snapshot.
+// metric is read from a snapshot.
 type metric struct {
 	Desc
-	read func(s *Snapshot, out send)
-	desc *prometheus.Desc
+	read      func(s *Snapshot, out send)
+	histogram func(s *Snapshot) namespace.Durations // instead of read, for a histogram
+	desc      *prometheus.Desc
 }
 
 func counter(name, help string, read func(*Snapshot, send)) *metric {
@@ -46,6 +49,13 @@ func counter(name, help string, read func(*Snapshot, send)) *metric {
 
 func gauge(name, help string, read func(*Snapshot, send)) *metric {
 	return newMetric(typeGauge, name, help, read)
+}
+
+// durations is a histogram of which the packages keep count.
+func durations(name, help string, read func(*Snapshot) namespace.Durations) *metric {
+	m := newMetric(typeHistogram, name, help, nil)
+	m.histogram = read
+	return m
 }
 
 func newMetric(kind, name, help string, read func(*Snapshot, send)) *metric {
@@ -88,7 +98,7 @@ func each[T int64 | uint64](values map[string]T, out send) {
 	}
 }
 
-// table lists all counters and gauges.
+// table lists all that is read from a snapshot.
 var table = prepare(nodeMetrics, transportMetrics, namespaceMetrics, inCluster(memberMetrics), inCluster(busMetrics))
 
 // inCluster marks metrics that only a node with a Redis has.
