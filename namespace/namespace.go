@@ -32,6 +32,7 @@ type Namespace struct {
 	ready      chan struct{} // closed when the setup under way has ended
 	refusal    error         // why the setup refused; set before ready closes
 	permanent  bool
+	general    *general   // not nil: a pattern has set it up
 	creator    netip.Addr // the address whose client brought it to life, if counted
 	counted    bool       // it is one of reg.byAddress
 	epoch      uint64     // 0 until the directory has given one
@@ -51,6 +52,11 @@ type Namespace struct {
 	sockets map[string]*Socket // by id
 	rooms   map[string]map[*Socket]struct{}
 
+	registrations
+}
+
+// registrations are the application's functions in a namespace.
+type registrations struct {
 	onConnect  []func(*Socket)
 	onExpire   []func()
 	middleware []Middleware

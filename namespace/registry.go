@@ -139,7 +139,10 @@ func (r *Registry) Close(ctx context.Context) error {
 // pattern; of several patterns that match, the last registered counts.
 //
 // Namespaces that exist, match and have had no setup are set up before Setup
-// returns; one whose setup refuses stays, and counts as not set up.
+// returns; one whose setup refuses stays, and counts as not set up. Exact beats pattern
+// there, too: a permanent one that a pattern has set up, such as "/" by "*", is set
+// up anew by its exact registration, and what the pattern's setup has registered is
+// forgotten. Once a client has asked for it, it stays as it is, and the log says so.
 func (r *Registry) Setup(name string, setup SetupFunc) {
 	if name == "*" {
 		r.register(All, setup)
@@ -163,6 +166,7 @@ func (r *Registry) register(p Pattern, setup SetupFunc) {
 	} else {
 		r.patterns = append(r.patterns, registration{p, setup})
 	}
+	late := p.kind == matchExact && !r.unsetLocked(p.exact)
 	var names []string
 	for name, ns := range r.live {
 		if ns.state == stateBare && p.Matches(name) {
@@ -170,6 +174,10 @@ func (r *Registry) register(p Pattern, setup SetupFunc) {
 		}
 	}
 	r.mu.Unlock()
+	if late {
+		r.log.Warn("setup does not apply to the present namespace: a pattern has set it up, and clients have come; register exact names first",
+			"namespace", p.exact)
+	}
 	slices.SortFunc(names, CompareFullNames)
 	for _, name := range names {
 		r.setupExisting(name, p, setup)
@@ -188,12 +196,16 @@ func (r *Registry) setupExisting(name string, p Pattern, setup SetupFunc) {
 	r.mu.Unlock()
 
 	m, _ := p.Match(name)
+	before := ns.copyRegistrations()
 	err := r.runSetup(ns, setup, m)
 
 	r.mu.Lock()
 	ns.state = stateReady
-	if err != nil {
+	switch {
+	case err != nil:
 		ns.state = stateBare
+	case p.kind != matchExact:
+		ns.general = &general{before, ns.copyRegistrations().count()}
 	}
 	close(ns.ready)
 	r.mu.Unlock()
@@ -272,9 +284,15 @@ func (r *Registry) Of(name, host string) (*Namespace, error) {
 		r.mu.Unlock()
 		return ns, nil
 	}
+	byPattern := r.exact[full] == nil
 	r.mu.Unlock()
 	if err := r.finishSetup(ns, setup, m); err != nil {
 		return nil, err
+	}
+	if byPattern {
+		r.mu.Lock()
+		ns.general = &general{count: ns.copyRegistrations().count()}
+		r.mu.Unlock()
 	}
 	return ns, nil
 }

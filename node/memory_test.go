@@ -20,7 +20,8 @@ import (
 // memory behind: not even a twentieth of what 10,000 of them take while they live.
 func TestMemory_TenThousandNamespacesLeaveNothing(t *testing.T) {
 	const clients, each = 10, 1000
-	inBubble(t, node.Options{Retirement: time.Minute, Logger: slog.New(slog.DiscardHandler)}, func(t *testing.T, srv *testServer, _ *journal) {
+	limits := namespace.Options{MaxConnectionNamespaces: each, MaxNamespacesPerAddress: clients * each}
+	inBubble(t, node.Options{Retirement: time.Minute, Limits: limits, Logger: slog.New(slog.DiscardHandler)}, func(t *testing.T, srv *testServer, _ *journal) {
 		var setups, expiries atomic.Int64
 		srv.SetupNamespace("*", func(ns *namespace.Namespace, _ namespace.Match) error {
 			setups.Add(1)

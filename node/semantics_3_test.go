@@ -131,7 +131,7 @@ func TestSemantics_3_3_ComingBackInTime(t *testing.T) {
 // 3.3: of a join and a countdown that ends at the same moment, one wins; no client is ever in a retired incarnation.
 func TestSemantics_3_3_ComingBackAtTheLastMoment(t *testing.T) {
 	const clients, rounds = 4, 150
-	srv := start(t, node.Options{})
+	srv := start(t, node.Options{Limits: namespace.Options{MaxConnectionNamespaces: 10 * rounds}}) // a tenth of it a second
 	var setups, expiries atomic.Int64
 	srv.SetupNamespaceRegexp(regexp.MustCompile(`^/k`), func(ns *namespace.Namespace, _ namespace.Match) error {
 		setups.Add(1)

@@ -13,7 +13,7 @@ import (
 // refuses after the setup, leaves nothing behind either.
 func TestScale_RefusedNamespacesLeaveNothing(t *testing.T) {
 	const n = 900
-	inBubble(t, node.Options{Retirement: time.Second}, func(t *testing.T, srv *testServer, _ *journal) {
+	inBubble(t, node.Options{Retirement: time.Second, Limits: namespace.Options{MaxConnectionNamespaces: n + 1}}, func(t *testing.T, srv *testServer, _ *journal) {
 		srv.SetupNamespace("*", func(ns *namespace.Namespace, _ namespace.Match) error {
 			ns.SetRetirement(max(ns.Retirement(), time.Second))
 			return map[bool]error{true: namespace.Errorf("odd")}[len(ns.Name())%2 == 1 && ns.Name() != "/"]

@@ -65,6 +65,11 @@ func New(opts Options) (*Server, error) {
 		limits.Cluster = s.cluster
 	}
 	if s.registry, err = namespace.New(limits); err != nil {
+		if s.cluster != nil { // it has not been started
+			none, cancel := context.WithCancel(context.Background())
+			cancel()
+			err = errors.Join(err, s.cluster.Close(none))
+		}
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	s.counts.registry.Store(s.registry)
@@ -72,7 +77,7 @@ func New(opts Options) (*Server, error) {
 		s.registry.OnRetire(s.recent.Add)
 	}
 	if s.main, err = s.registry.Of("/", ""); err != nil {
-		return nil, fmt.Errorf("node: %w", err)
+		return nil, errors.Join(fmt.Errorf("node: %w", err), s.closeRest(context.Background()))
 	}
 	s.collector = metrics.Collector(s.snapshot, s.recorder)
 	if s.metrics, err = metrics.Handler(s.collector, opts.Logger, opts.Collectors...); err != nil {
@@ -116,15 +121,10 @@ func randomSuffix() string {
 
 // accept puts a new connection's handshake into the form that namespaces know.
 func (s *Server) accept(c *engineio.Conn, r *http.Request) (engineio.Handler, error) {
-	if !c.Reserve(keptBytes(r)) {
-		return nil, &engineio.RefuseError{
-			Status: http.StatusRequestHeaderFieldsTooLarge, Code: engineio.CodeBadRequest, Message: "Request header too large",
-		}
-	}
 	host, _ := s.hostOf(r) // ServeHTTP has refused a malformed one
 	// Nothing of r but its header and URL outlives this call: the request
 	// would keep the HTTP server's buffers alive as long as the connection.
-	return s.registry.Accept(c, &namespace.Handshake{
+	client, err := s.registry.Accept(c, &namespace.Handshake{
 		Header:  r.Header,
 		URL:     r.URL,
 		Host:    host,
@@ -133,23 +133,15 @@ func (s *Server) accept(c *engineio.Conn, r *http.Request) (engineio.Handler, er
 		Secure:  secure(r),
 		XDomain: r.Header.Get("Origin") != "",
 	})
-}
-
-// keptBytes is about what the header and the URL of a request take, which are
-// kept as long as the connection.
-func keptBytes(r *http.Request) int {
-	const (
-		perField = 64 // of the map
-		perValue = 16
-	)
-	n := len(r.URL.Path) + len(r.URL.RawQuery)
-	for name, values := range r.Header {
-		n += perField + len(name)
-		for _, v := range values {
-			n += perValue + len(v)
+	switch {
+	case errors.Is(err, namespace.ErrLimit):
+		return nil, &engineio.RefuseError{
+			Status: http.StatusRequestHeaderFieldsTooLarge, Code: engineio.CodeBadRequest, Message: "Request header too large",
 		}
+	case err != nil:
+		return nil, err
 	}
-	return n
+	return client, nil
 }
 
 func clientAddress(r *http.Request) string {
