@@ -78,8 +78,8 @@ func (b Broadcast) Timeout(d time.Duration) Broadcast {
 }
 
 // Emit sends an event. The arguments are encoded once, as encoding/json does;
-// a []byte anywhere in them travels as binary data. It does not wait for
-// anybody. An error means that nobody got it: an argument cannot be encoded,
+// a []byte anywhere in them travels as binary data, and is not copied: it must
+// not be changed afterwards. Emit does not wait for anybody. An error means that nobody got it: an argument cannot be encoded,
 // the name is reserved, or the message is too large for the bus.
 func (b Broadcast) Emit(event string, args ...any) error {
 	f, err := encodeEvent(packet.Header{Type: packet.Event, Namespace: b.ns.name}, event, args)

@@ -78,7 +78,7 @@ func (s *Socket) Local() Broadcast { return s.Broadcast().Local() }
 
 // Emit sends an event to the client. It does not wait for it. The arguments
 // are encoded as encoding/json does; a []byte anywhere in them travels as
-// binary data.
+// binary data, and is not copied: it must not be changed afterwards.
 func (s *Socket) Emit(event string, args ...any) error {
 	return Emitter{socket: s}.Emit(event, args...)
 }
