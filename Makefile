@@ -35,8 +35,9 @@ check:
 	@counting=$$(grep -rlE 'AllocsPerRun|ReadMemStats' --include='*_test.go' --exclude=memory_test.go --exclude-dir=node_modules . || true); \
 	if [ -n "$$counting" ]; then echo "these count memory, which belongs into a memory_test.go:"; echo "$$counting"; exit 1; fi
 
+# Of e2e only leaktest, which the other packages' tests use.
 unit:
-	go test -race -timeout $(TIMEOUT) $$(go list ./... | grep -v /e2e)
+	go test -race -timeout $(TIMEOUT) $$(go list ./... | grep -vE '/e2e($$|/[^l])')
 
 # What counts allocations or the memory of the process: without the race detector, which allocates and makes
 # pools drop what they hold, and alone in its process.

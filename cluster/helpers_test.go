@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
-	"github.com/dynamicio/dynamicio/internal/leaktest"
+	"github.com/dynamicio/dynamicio/e2e/leaktest"
 	"github.com/dynamicio/dynamicio/lease"
 	"github.com/redis/go-redis/v9"
 )

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/dynamicio/dynamicio/internal/leaktest"
+	"github.com/dynamicio/dynamicio/e2e/leaktest"
 )
 
 // TestMain fails the run when a goroutine is left behind. With holderEnv set the

@@ -3,7 +3,7 @@ package namespace
 import (
 	"testing"
 
-	"github.com/dynamicio/dynamicio/internal/leaktest"
+	"github.com/dynamicio/dynamicio/e2e/leaktest"
 )
 
 // Every goroutine of the package has an end; a test that leaves one behind

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dynamicio/dynamicio/cluster/redistest"
-	"github.com/dynamicio/dynamicio/internal/leaktest"
+	"github.com/dynamicio/dynamicio/e2e/leaktest"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/namespace/frame"
 	"github.com/dynamicio/dynamicio/namespace/packet"

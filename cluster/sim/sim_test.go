@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9/logging"
 
-	"github.com/dynamicio/dynamicio/internal/leaktest"
+	"github.com/dynamicio/dynamicio/e2e/leaktest"
 )
 
 // everyday is how many seeds run where nobody says how many.

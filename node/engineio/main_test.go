@@ -18,7 +18,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/dynamicio/dynamicio/internal/leaktest"
+	"github.com/dynamicio/dynamicio/e2e/leaktest"
 	"github.com/dynamicio/dynamicio/namespace/frame"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dynamicio/dynamicio/internal/leaktest"
+	"github.com/dynamicio/dynamicio/e2e/leaktest"
 	"github.com/dynamicio/dynamicio/namespace"
 	"github.com/dynamicio/dynamicio/namespace/frame"
 )
