@@ -188,6 +188,9 @@ func (c *Cluster) awaitBus(ctx context.Context, subscribed func(context.Context)
 	return err
 }
 
+// Epoch implements [namespace.Cluster].
+func (c *Cluster) Epoch(fullName string) uint64 { return c.member.epoch(fullName) }
+
 // Admit implements [namespace.Cluster].
 func (c *Cluster) Admit() error {
 	if !c.admit && !c.bus.Connected() {

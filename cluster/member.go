@@ -250,6 +250,16 @@ func (m *Member) Leave(fullName string, _ uint64, retirement time.Duration) {
 	m.poke()
 }
 
+// epoch is the one that the node's incarnation has now, 0 if there is none.
+func (m *Member) epoch(fullName string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.entries[fullName]; e != nil {
+		return e.epoch
+	}
+	return 0
+}
+
 // Admit says why nobody may be let in, nil if all is well.
 func (m *Member) Admit() error {
 	if !m.opts.RefuseWhenAway {

@@ -48,6 +48,11 @@ type Cluster interface {
 	// incarnation stands and broadcasts to it are being received. A Join that
 	// failed is not followed by a Leave.
 	Join(fullName string, retirement time.Duration) (wait func(context.Context) (epoch uint64, err error))
+	// Epoch returns the epoch that this node's incarnation has in the cluster at
+	// present, 0 if there is none. The answer of a Join may be overtaken on its
+	// way: by an Adopt, which a later look at Epoch then agrees with. It is
+	// called under locks and does not block.
+	Epoch(fullName string) uint64
 	// Admit says why nobody may be let into any namespace at the moment, nil if
 	// all is well: a node that has lost touch with the directory cannot know
 	// what stands. It is called for every client, under locks, and does not block.

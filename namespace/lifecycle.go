@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -196,9 +197,10 @@ func (r *Registry) joined(ns *Namespace, call *joinCall, epoch uint64, err error
 		return nil, call.err
 	}
 	ns.membership = memberIn
-	// Epochs only grow, so a lower one is old news: while this answer was on its
-	// way, the incarnation was adopted under the one that it has.
-	epoch = max(epoch, ns.epoch)
+	// While this answer was on its way, the incarnation may have been adopted under
+	// another epoch, a lower one, too: what a node makes up while Redis is
+	// unavailable is higher than what the others have.
+	epoch = cmp.Or(r.opts.Cluster.Epoch(ns.fullName), epoch)
 	defer close(call.done)
 	if ns.epoch == epoch || ns.epoch == 0 || ns.permanent {
 		ns.epoch, ns.emptied, ns.notice = epoch, time.Time{}, 0

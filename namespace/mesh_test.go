@@ -283,6 +283,16 @@ func (n *meshNode) wantNoFaults(t testing.TB) {
 	}
 }
 
+func (n *meshNode) Epoch(full string) uint64 {
+	m := n.mesh
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.dir[full]; e != nil {
+		return e.epoch
+	}
+	return 0
+}
+
 func (n *meshNode) EnterRoom(full, room string) func(context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -200,6 +200,9 @@ func TestCluster_AdoptOvertakesTheAnswerOfAJoin(t *testing.T) {
 			n.script(func(n *meshNode) {
 				n.answerStep = func(full string, epoch uint64) {
 					adopted.Store(epoch + 50)
+					m.mu.Lock()
+					m.dir[full].epoch = epoch + 50
+					m.mu.Unlock()
 					n.reg.Adopt(full, epoch+50)
 				}
 			})

@@ -77,6 +77,16 @@ func (c *Solo) Join(fullName string, _ time.Duration) func(context.Context) (uin
 	return func(context.Context) (uint64, error) { return epoch, nil }
 }
 
+// Epoch implements [Cluster].
+func (c *Solo) Epoch(fullName string) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rec := c.live[fullName]; rec != nil {
+		return rec.epoch
+	}
+	return 0
+}
+
 // Admit implements [Cluster]: there is nobody to lose touch with.
 func (c *Solo) Admit() error { return nil }
 
