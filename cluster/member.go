@@ -142,8 +142,10 @@ func NewMember(dir *Directory, client redis.UniversalClient, o MemberOptions) (*
 // once, before anything else.
 func (m *Member) Start(local namespace.Local) {
 	m.local = local
+	m.mu.Lock() // the bus, which may run already, asks how long the node has been without a session
 	m.since = time.Now()
 	m.beaten = m.since
+	m.mu.Unlock()
 	m.work.Go(m.carry)
 	m.work.Go(m.listen)
 	m.work.Go(m.hold.run)
