@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -38,6 +39,15 @@ func connectBy(rawURL string, dial dialer) (redis.UniversalClient, error) {
 	return c, nil
 }
 
+// dialerOver returns dial, or the client's own. That one's TLS handshake ends by a time-out of its own and not
+// with the context, which would hold up a node that stops; so there is another for TLS.
+func dialerOver(dial dialer, config *tls.Config) dialer {
+	if dial != nil || config == nil {
+		return dial
+	}
+	return (&tls.Dialer{Config: config}).DialContext
+}
+
 func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
@@ -63,7 +73,7 @@ func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
-		o.Dialer = dial
+		o.Dialer = dialerOver(dial, o.TLSConfig)
 		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewClient(o), nil
 	case "sentinel":
@@ -75,7 +85,7 @@ func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 			return nil, errors.New("a Sentinel URL needs ?master_name=")
 		}
 		o.ContextTimeoutEnabled = true // and it knows no handoff
-		o.Dialer = dial
+		o.Dialer = dialerOver(dial, o.TLSConfig)
 		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewFailoverClient(o), nil
 	case "cluster":
@@ -84,7 +94,7 @@ func connect(rawURL string, dial dialer) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, noHandoff
-		o.Dialer = dial
+		o.Dialer = dialerOver(dial, o.TLSConfig)
 		o.DialerRetries = cmp.Or(o.DialerRetries, 1)
 		return redis.NewClusterClient(o), nil
 	}

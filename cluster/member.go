@@ -158,7 +158,7 @@ func (m *Member) Drain() {
 }
 
 // Close leaves the cluster: what the node still has to tell is told, within
-// ctx, then the node is gone from the directory. Callbacks under way are waited for,
+// ctx, then the node is gone from the directory. That Redis does not answer is a warning and no error. Callbacks under way are waited for,
 // within ctx, too.
 func (m *Member) Close(ctx context.Context) error {
 	m.cancel()
@@ -167,9 +167,11 @@ func (m *Member) Close(ctx context.Context) error {
 	s := m.session
 	m.session = nil
 	m.mu.Unlock()
-	var err error
 	if s != nil {
-		err = errors.Join(m.tell(ctx, s), s.Deregister(ctx))
+		// At best: the others evict the node if they have not heard of it.
+		if err := errors.Join(m.tell(ctx, s), s.Deregister(ctx)); err != nil {
+			m.log.Warn("left without telling Redis; the other nodes will evict this one", "node", m.dir.Node(), "after", m.dir.NodeTTL(), "error", m.explain(s, err))
+		}
 		s.Close()
 	}
 	called := make(chan struct{})
@@ -179,9 +181,9 @@ func (m *Member) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-called:
-		return err
+		return nil
 	case <-ctx.Done():
-		return errors.Join(err, fmt.Errorf("cluster: callbacks still running: %w", context.Cause(ctx)))
+		return fmt.Errorf("cluster: callbacks still running: %w", context.Cause(ctx))
 	}
 }
 
