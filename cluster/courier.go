@@ -39,7 +39,7 @@ func (m *Member) carry() {
 		m.remember(err)
 		if err != nil {
 			if pause == 0 {
-				m.log.Warn("not registered in Redis; trying on", "node", m.dir.Node(), "redis", server(m.client), "error", err, "hint", hint(m.client, err))
+				m.log.Warn("not registered in Redis; retrying", m.refusalArgs(err)...)
 			}
 			pause = min(max(2*pause, minPause), maxPause)
 			if taken, ok := errors.AsType[*TakenError](err); ok {
@@ -55,12 +55,21 @@ func (m *Member) carry() {
 		}
 		m.away()
 		s.Close()
-		m.log.Warn("session in Redis lost; registering anew", "node", m.dir.Node(), "error", m.explain(s, err))
+		m.log.Warn("session in Redis lost; registering again", "node", m.dir.Node(), "error", m.explain(s, err))
 		if time.Since(begun) > m.dir.NodeTTL() {
 			pause = 0
 		}
 		pause = min(max(2*pause, minPause), maxPause)
 	}
+}
+
+// refusalArgs is what the log says of a registration that failed.
+func (m *Member) refusalArgs(err error) []any {
+	args := []any{"node", m.dir.Node(), "redis", server(m.client), "error", err}
+	if h := hint(m.client, err); h != "" {
+		args = append(args, "hint", h)
+	}
+	return args
 }
 
 // remember keeps why the node was refused, nil after a registration. What went wrong on the

@@ -91,7 +91,7 @@ type MemberStats struct {
 	Registrations int64 // sessions begun
 	Adopted       int64 // incarnations that went on under another epoch
 	Decided       int64 // retirements that this node decided
-	Evicted       int64 // nodes that this node counted out
+	Evicted       int64 // nodes that this node evicted
 
 	Registered   bool          // now: see [Member.Ready]
 	HeartbeatAge time.Duration // since the last heartbeat that Redis took was sent; since Start if none was

@@ -24,11 +24,11 @@ func (c *Collector) problems(o *cluster.Overview) []string {
 	for _, n := range o.Nodes {
 		if n.HeartbeatAge > silentAfter {
 			if n.HeartbeatAge < n.TTL {
-				say("Node %s has been silent for %s; after %s it is counted out.", n.ID, seconds(n.HeartbeatAge), seconds(n.TTL))
+				say("Node %s has been silent for %s; after %s it is evicted.", n.ID, seconds(n.HeartbeatAge), seconds(n.TTL))
 				continue
 			}
 			// Who takes over the lease gives everybody the time anew.
-			say("Node %s has been silent for %s and is about to be counted out.", n.ID, seconds(n.HeartbeatAge))
+			say("Node %s has been silent for %s and is about to be evicted.", n.ID, seconds(n.HeartbeatAge))
 		}
 	}
 	out = append(out, surroundings(o)...)

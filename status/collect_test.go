@@ -205,7 +205,7 @@ func TestCollector_Problems(t *testing.T) {
 	}
 
 	f.overview.Nodes[1].HeartbeatAge = 12 * time.Second
-	if got := strings.Join(c.Collect(t.Context(), Query{}).Problems, "\n"); !strings.Contains(got, "Node b has been silent for 12 s and is about to be counted out.") {
+	if got := strings.Join(c.Collect(t.Context(), Query{}).Problems, "\n"); !strings.Contains(got, "Node b has been silent for 12 s and is about to be evicted.") {
 		t.Errorf("past its time: %q", got)
 	}
 }

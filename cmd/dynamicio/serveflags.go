@@ -54,9 +54,9 @@ func (f *serveFlags) groups() []config.Group {
 			fileFlag(flags, &f.redisFile, "redis")
 			flags.StringVar(&o.Cluster, "cluster", "default", "name of the cluster; several can share a Redis")
 			flags.StringVar(&o.NodeID, "node-id", "", "name of this node (default: host name and a random suffix)")
-			flags.DurationVar(&o.LeaseTTL, "lease-ttl", defaults.LeaseTTL, "how long nothing is decided after the deciding node has died")
-			flags.DurationVar(&o.NodeTTL, "node-ttl", defaults.NodeTTL, "how long a node may be silent before it is counted out")
-			flags.StringVar(&f.whenAway, "when-away", "admit", `while Redis is away, "admit" or "refuse" clients`)
+			flags.DurationVar(&o.LeaseTTL, "lease-ttl", defaults.LeaseTTL, "how long nothing is retired after the node that holds the lease has died")
+			flags.DurationVar(&o.NodeTTL, "node-ttl", defaults.NodeTTL, "how long a node may be silent before it is evicted")
+			flags.StringVar(&f.whenAway, "when-away", "admit", `while Redis is unavailable, "admit" or "refuse" clients`)
 			flags.StringVar(&o.BusPrefix, "bus-prefix", "", busPrefixUsage)
 			flags.StringVar(&f.busDialect, "bus-dialect", "node", `what is written there: "node", or "go" for zishang520/socket.io (needs a prefix of its own)`)
 		}),

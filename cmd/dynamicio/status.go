@@ -78,7 +78,7 @@ as it should be, the nodes, and the namespaces, by full name.`,
 	flags.StringVar(&f.namespace, "namespace", "", "full name of one namespace to show with its rooms and sockets")
 	flags.StringVar(&f.search, "search", "", "show only namespaces whose full name contains this")
 	flags.BoolVar(&f.asJSON, "json", false, "print the JSON as the node answers it")
-	flags.BoolVar(&f.watch, "watch", false, "draw anew until interrupted")
+	flags.BoolVar(&f.watch, "watch", false, "redraw until interrupted")
 	flags.IntVar(&f.limit, "limit", 100, "namespaces to show")
 	flags.DurationVar(&f.interval, "interval", time.Second, "time between two drawings")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Second, "how long to wait for an answer")

@@ -6,7 +6,7 @@ import (
 )
 
 var memberMetrics = []*metric{
-	gauge("registered", "1 while the node is registered in Redis and not about to be counted out, else 0.",
+	gauge("registered", "1 while the node is registered in Redis and not about to be evicted, else 0.",
 		oneIf(func(s *Snapshot) bool { return s.Member.Registered })),
 	gauge("heartbeat_age_seconds", "Seconds since the last heartbeat that Redis took was sent.",
 		one(func(s *Snapshot) float64 { return s.Member.HeartbeatAge.Seconds() })),
@@ -20,7 +20,7 @@ var memberMetrics = []*metric{
 		one(func(s *Snapshot) uint64 { return s.Member.LeaseToken })),
 	counter("retirements_decided_total", "Namespaces whose retirement everywhere this node decided, as the holder of the lease.",
 		one(func(s *Snapshot) int64 { return s.Member.Decided })),
-	counter("evictions_total", "Silent nodes that this node counted out, as the holder of the lease.",
+	counter("evictions_total", "Silent nodes that this node evicted, as the holder of the lease.",
 		one(func(s *Snapshot) int64 { return s.Member.Evicted })),
 	counter("redis_errors_total", "Calls to Redis that failed or had no answer, by operation.", func(s *Snapshot, out send) {
 		each(s.Unanswered, out)
