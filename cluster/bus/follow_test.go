@@ -244,6 +244,7 @@ func TestBus_TooManyClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	kill(t, admin, "dynamicio:a:publish")
+	eventually(t, "noticed", func() bool { return errors.Is(a.out.current.Load().nc.SetReadDeadline(time.Time{}), net.ErrClosed) })
 	a.publish(broadcast("/x", "kept"))
 	eventually(t, "named", func() bool { return strings.Contains(log.String(), "max number of clients") })
 	if err := admin.ConfigSet(t.Context(), "maxclients", "1000").Err(); err != nil {
