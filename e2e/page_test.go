@@ -25,7 +25,8 @@ func TestPage_InChromium(t *testing.T) {
 	for _, id := range []string{"n1", "n2"} {
 		urls[id] = startServer(t, "--redis", redis.URL(), "--node-id", id, "--node-ttl", "2s", "--lease-ttl", "1s", "--retirement", "3s",
 			"--host", `/^(127\.0\.0\.1|localhost)$/`, "--host-port", "drop",
-			"--public-status", "--status-token", pageToken, "--status-actions").url()
+			"--public-status", "--status-token", pageToken, "--status-actions",
+			"--max-connection-namespaces", "1000", "--max-namespaces-per-address", "20000").url()
 	}
 	// Another is its main host: who comes by 127.0.0.1 sees a host without namespaces.
 	empty := startServer(t, "--host", "main.test", "--public-status")

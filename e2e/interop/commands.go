@@ -87,7 +87,10 @@ func (c commands) do(ctx context.Context, cmd *command) (any, error) {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(cmd.Timeout)*time.Millisecond)
 		defer cancel()
 	}
-	b := ns.To(cmd.Rooms...).Except(cmd.Except...)
+	b := ns.All().Except(cmd.Except...)
+	if len(cmd.Rooms) > 0 {
+		b = ns.To(cmd.Rooms...).Except(cmd.Except...)
+	}
 	if cmd.Volatile {
 		b = b.Volatile()
 	}
