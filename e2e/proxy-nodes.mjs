@@ -45,6 +45,7 @@ for (const [how, left] of Object.entries({ term: 2, kill: 1 }))
     const gone = once(clients[0], "disconnect");
     await ask(how, clients.map((s) => s.where));
     await gone;
+    await ask("ended"); // a node that stops lets its clients go one after the other
     await within(together(clients), "all clients to be back", 2 * deadline);
     await ask("moved", Object.fromEntries(clients.map((s) => [s.where, s.disconnects.length])));
   });

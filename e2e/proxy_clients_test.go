@@ -71,8 +71,8 @@ func (f *fleet) proxyAsks(t *testing.T) asks {
 		"term": end(syscall.SIGTERM),
 		"kill": end(syscall.SIGKILL),
 		// Only the clients of the node that ended were disconnected.
+		"ended": func([]json.RawMessage) { ended.srv.wait() },
 		"moved": func(args []json.RawMessage) {
-			ended.srv.wait()
 			var disconnects map[string]int
 			if err := json.Unmarshal(args[0], &disconnects); err != nil {
 				t.Error(err)
