@@ -36,7 +36,8 @@ func (f *fleet) restart(r *replica) {
 func TestHAProxy_RollingRestart(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	f.flags = []string{"--redis", redistest.Start(t).URL(), "--trust-proxy", "--drain-spread", rollingSpread.String()}
+	// HAProxy needs a second and a quarter to find out that a node leaves; until then it sends newcomers there.
+	f.flags = []string{"--redis", redistest.Start(t).URL(), "--trust-proxy", "--drain-delay", "2s", "--drain-spread", rollingSpread.String()}
 	for range 3 {
 		f.scaleUp()
 	}
