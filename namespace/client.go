@@ -245,7 +245,7 @@ func (c *Client) pass(a *attempt, full string) (*Socket, error) {
 	ns.mu.RUnlock()
 	for _, m := range middleware {
 		err := errPanic
-		r.contain("middleware", full, func() { err = m(a.ctx, s) })
+		r.contain("middleware", full, func() { err = m.f(a.ctx, s) })
 		if err == nil && s.kicked.Load() {
 			err = errKicked
 		}
@@ -317,7 +317,7 @@ func (c *Client) admit(a *attempt, s *Socket) {
 	handlers := s.ns.onConnect
 	s.ns.mu.RUnlock()
 	for _, h := range handlers {
-		c.reg.contain("OnConnect handler", s.ns.fullName, func() { h(s) })
+		c.reg.contain("OnConnect handler", s.ns.fullName, func() { h.f(s) })
 	}
 }
 

@@ -23,12 +23,14 @@ import (
 type Handler func(ctx context.Context, e *Event) error
 
 // listener is a registration of a handler; its address is its identity.
-type listener struct{ handle Handler }
+type listener struct {
+	handle  Handler
+	bySetup bool // of the namespace: it goes with that
+}
 
 // addListener registers a handler under an event's name. mu guards the map
 // and is held by the caller; the returned function takes it itself.
-func addListener(mu sync.Locker, handlers map[string][]*listener, event string, h Handler) (off func()) {
-	l := &listener{h}
+func addListener(mu sync.Locker, handlers map[string][]*listener, event string, l *listener) (off func()) {
 	handlers[event] = append(slices.Clip(handlers[event]), l)
 	return func() {
 		mu.Lock()

@@ -306,7 +306,7 @@ func (r *Registry) expire(ns *Namespace) {
 	ns.onExpire = nil
 	ns.mu.Unlock()
 	for _, f := range slices.Backward(callbacks) {
-		r.contain("OnExpire callback", ns.fullName, f)
+		r.contain("OnExpire callback", ns.fullName, f.f)
 	}
 	r.log.Debug("namespace retired", "namespace", ns.fullName, "epoch", ns.epoch)
 }

@@ -32,7 +32,6 @@ type Namespace struct {
 	ready      chan struct{} // closed when the setup under way has ended
 	refusal    error         // why the setup refused; set before ready closes
 	permanent  bool
-	general    *general   // not nil: a pattern has set it up
 	creator    netip.Addr // the address whose client brought it to life, if counted
 	counted    bool       // it is one of reg.byAddress
 	epoch      uint64     // 0 until the directory has given one
@@ -57,9 +56,10 @@ type Namespace struct {
 
 // registrations are the application's functions in a namespace.
 type registrations struct {
-	onConnect  []func(*Socket)
-	onExpire   []func()
-	middleware []Middleware
+	inSetup    bool // what is registered now is its setup's
+	onConnect  []hook[func(*Socket)]
+	onExpire   []hook[func()]
+	middleware []hook[Middleware]
 	handlers   map[string][]*listener // for events of any socket
 	onAny      []*listener
 	serverSide map[string][]*listener // for events of other nodes
@@ -137,7 +137,7 @@ func (ns *Namespace) SetRetirement(d time.Duration) {
 func (ns *Namespace) OnConnect(f func(*Socket)) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	ns.onConnect = append(slices.Clip(ns.onConnect), f)
+	ns.onConnect = append(slices.Clip(ns.onConnect), hook[func(*Socket)]{f, ns.inSetup})
 }
 
 // OnExpire registers a function that runs once on this node when the
@@ -145,14 +145,14 @@ func (ns *Namespace) OnConnect(f func(*Socket)) {
 func (ns *Namespace) OnExpire(f func()) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	ns.onExpire = append(ns.onExpire, f)
+	ns.onExpire = append(ns.onExpire, hook[func()]{f, ns.inSetup})
 }
 
 // Use adds a middleware; they run in the order in which they were added.
 func (ns *Namespace) Use(m Middleware) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	ns.middleware = append(slices.Clip(ns.middleware), m)
+	ns.middleware = append(slices.Clip(ns.middleware), hook[Middleware]{m, ns.inSetup})
 }
 
 // On registers a handler for an event of any socket in the namespace, and
@@ -164,7 +164,7 @@ func (ns *Namespace) On(event string, h Handler) (off func()) {
 	if ns.handlers == nil {
 		ns.handlers = make(map[string][]*listener)
 	}
-	return addListener(&ns.mu, ns.handlers, event, h)
+	return addListener(&ns.mu, ns.handlers, event, &listener{h, ns.inSetup})
 }
 
 // OnAny registers a handler that sees every event of every socket before the
@@ -172,7 +172,7 @@ func (ns *Namespace) On(event string, h Handler) (off func()) {
 func (ns *Namespace) OnAny(h Handler) (off func()) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	l := &listener{h}
+	l := &listener{h, ns.inSetup}
 	ns.onAny = append(slices.Clip(ns.onAny), l)
 	return func() {
 		ns.mu.Lock()

@@ -2,12 +2,10 @@ package namespace
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -133,117 +131,6 @@ func (r *Registry) Close(ctx context.Context) error {
 	}
 }
 
-// Setup registers how the namespace of an exact full name ("/chat",
-// "//myhost.com/chat"), or with "*" any namespace, is set up. A later
-// registration of the same exact name replaces the earlier one; exact beats
-// pattern; of several patterns that match, the last registered counts.
-//
-// Namespaces that exist, match and have had no setup are set up before Setup
-// returns; one whose setup refuses stays, and counts as not set up. Exact beats pattern
-// there, too: a permanent one that a pattern has set up, such as "/" by "*", is set
-// up anew by its exact registration, and what the pattern's setup has registered is
-// forgotten. Once a client has asked for it, it stays as it is, and the log says so.
-func (r *Registry) Setup(name string, setup SetupFunc) {
-	if name == "*" {
-		r.register(All, setup)
-		return
-	}
-	if !strings.HasPrefix(name, "/") {
-		name = "/" + name
-	}
-	r.register(Exact(name), setup)
-}
-
-// SetupRegexp is [Registry.Setup] for all full names that contain a match of re.
-func (r *Registry) SetupRegexp(re *regexp.Regexp, setup SetupFunc) {
-	r.register(Regexp(re), setup)
-}
-
-func (r *Registry) register(p Pattern, setup SetupFunc) {
-	r.mu.Lock()
-	if p.kind == matchExact {
-		r.exact[p.exact] = setup
-	} else {
-		r.patterns = append(r.patterns, registration{p, setup})
-	}
-	late := p.kind == matchExact && !r.unsetLocked(p.exact)
-	var names []string
-	for name, ns := range r.live {
-		if ns.state == stateBare && p.Matches(name) {
-			names = append(names, name)
-		}
-	}
-	r.mu.Unlock()
-	if late {
-		r.log.Warn("setup does not apply to the present namespace: a pattern has set it up, and clients have come; register exact names first",
-			"namespace", p.exact)
-	}
-	slices.SortFunc(names, CompareFullNames)
-	for _, name := range names {
-		r.setupExisting(name, p, setup)
-	}
-}
-
-// setupExisting sets up a live namespace that has had no setup yet.
-func (r *Registry) setupExisting(name string, p Pattern, setup SetupFunc) {
-	r.mu.Lock()
-	ns := r.live[name]
-	if ns == nil || ns.state != stateBare {
-		r.mu.Unlock()
-		return
-	}
-	ns.state, ns.ready = stateSettingUp, make(chan struct{})
-	r.mu.Unlock()
-
-	m, _ := p.Match(name)
-	before := ns.copyRegistrations()
-	err := r.runSetup(ns, setup, m)
-
-	r.mu.Lock()
-	ns.state = stateReady
-	switch {
-	case err != nil:
-		ns.state = stateBare
-	case p.kind != matchExact:
-		ns.general = &general{before, ns.copyRegistrations().count()}
-	}
-	close(ns.ready)
-	r.mu.Unlock()
-}
-
-// matchLocked finds the registration for a full name. r.mu must be held.
-func (r *Registry) matchLocked(full string) (SetupFunc, Match, bool) {
-	if setup := r.exact[full]; setup != nil {
-		return setup, Match{Groups: []string{full}, Input: full}, true
-	}
-	for _, reg := range slices.Backward(r.patterns) {
-		if m, ok := reg.pattern.Match(full); ok {
-			return reg.setup, m, true
-		}
-	}
-	return nil, Match{}, false
-}
-
-// runSetup runs user code: a panic in it is logged and counts as a refusal.
-func (r *Registry) runSetup(ns *Namespace, setup SetupFunc, m Match) error {
-	err := errPanic
-	r.contain("setup", ns.fullName, func() { err = callSetup(ns, setup, m) })
-	if err == nil {
-		return nil
-	}
-	level := slog.LevelInfo
-	if _, meant := errors.AsType[*ClientError](err); meant || err == errPanic {
-		level = slog.LevelDebug // the client is told, and can ask as often as it likes; a panic was logged
-	}
-	r.log.Log(context.Background(), level, "namespace refused by its setup", "namespace", ns.fullName, "reason", err)
-	return fmt.Errorf("%w: %w", ErrRefused, err)
-}
-
-// callSetup is a frame on the stack of a setup that withinSetup looks for.
-//
-//go:noinline
-func callSetup(ns *Namespace, setup SetupFunc, m Match) error { return setup(ns, m) }
-
 // Of returns the namespace with that name on that host (empty: the main one),
 // and makes it if it does not exist. Either way it is permanent from then on,
 // on this node: it does not retire. A matching registration sets it up; if
@@ -284,15 +171,9 @@ func (r *Registry) Of(name, host string) (*Namespace, error) {
 		r.mu.Unlock()
 		return ns, nil
 	}
-	byPattern := r.exact[full] == nil
 	r.mu.Unlock()
 	if err := r.finishSetup(ns, setup, m); err != nil {
 		return nil, err
-	}
-	if byPattern {
-		r.mu.Lock()
-		ns.general = &general{count: ns.copyRegistrations().count()}
-		r.mu.Unlock()
 	}
 	return ns, nil
 }

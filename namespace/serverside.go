@@ -17,7 +17,7 @@ func (ns *Namespace) OnServerSide(event string, h Handler) (off func()) {
 	if ns.serverSide == nil {
 		ns.serverSide = make(map[string][]*listener)
 	}
-	return addListener(&ns.mu, ns.serverSide, event, h)
+	return addListener(&ns.mu, ns.serverSide, event, &listener{h, ns.inSetup})
 }
 
 // ServerSideEmit sends an event to the other nodes that have the namespace,

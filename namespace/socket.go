@@ -159,7 +159,7 @@ func (s *Socket) On(event string, h Handler) (off func()) {
 	if s.handlers == nil {
 		s.handlers = make(map[string][]*listener)
 	}
-	return addListener(&s.mu, s.handlers, event, h)
+	return addListener(&s.mu, s.handlers, event, &listener{handle: h})
 }
 
 // OnAny registers a handler that sees every event of the socket before the
@@ -175,7 +175,7 @@ func (s *Socket) OnAnyOutgoing(h Handler) (off func()) {
 	if s.gone.Load() {
 		return func() {}
 	}
-	l := &listener{h}
+	l := &listener{handle: h}
 	s.outgoing = append(slices.Clip(s.outgoing), l)
 	s.ns.outgoing.Add(1)
 	return func() {
@@ -191,7 +191,7 @@ func (s *Socket) OnAnyOutgoing(h Handler) (off func()) {
 func (s *Socket) addTo(list *[]*listener, h Handler) (off func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &listener{h}
+	l := &listener{handle: h}
 	*list = append(slices.Clip(*list), l)
 	return func() {
 		s.mu.Lock()

@@ -77,7 +77,10 @@ func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // closeRest closes what stands behind the transports.
 func (s *Server) closeRest(ctx context.Context) error {
-	err := s.registry.Close(ctx)
+	var err error
+	if s.registry != nil { // New may have failed to make it
+		err = s.registry.Close(ctx)
+	}
 	s.counts.sampler.Close()
 	if s.cluster == nil {
 		return err

@@ -65,23 +65,18 @@ func New(opts Options) (*Server, error) {
 		limits.Cluster = s.cluster
 	}
 	if s.registry, err = namespace.New(limits); err != nil {
-		if s.cluster != nil { // it has not been started
-			none, cancel := context.WithCancel(context.Background())
-			cancel()
-			err = errors.Join(err, s.cluster.Close(none))
-		}
-		return nil, fmt.Errorf("node: %w", err)
+		return nil, s.abandon(err)
 	}
 	s.counts.registry.Store(s.registry)
 	if s.cluster == nil { // otherwise all nodes are told of all retirements
 		s.registry.OnRetire(s.recent.Add)
 	}
 	if s.main, err = s.registry.Of("/", ""); err != nil {
-		return nil, errors.Join(fmt.Errorf("node: %w", err), s.closeRest(context.Background()))
+		return nil, s.abandon(err)
 	}
 	s.collector = metrics.Collector(s.snapshot, s.recorder)
 	if s.metrics, err = metrics.Handler(s.collector, opts.Logger, opts.Collectors...); err != nil {
-		return nil, errors.Join(fmt.Errorf("node: Options.Collectors: %w", err), s.closeRest(context.Background()))
+		return nil, s.abandon(fmt.Errorf("Options.Collectors: %w", err))
 	}
 	s.engine, err = engineio.New(engineio.Options{
 		Path:                  opts.Path,
@@ -103,13 +98,23 @@ func New(opts Options) (*Server, error) {
 		Logger:                opts.Logger,
 	}, s.accept)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("node: %w", err), s.closeRest(context.Background()))
+		return nil, s.abandon(err)
 	}
 	s.counts.engine.Store(s.engine)
 	s.counts.sampler.Start()
 	s.mux = s.routes()
 	s.warnOfToken()
 	return s, nil
+}
+
+// abandonTimeout bounds how long a New that fails waits for Redis.
+const abandonTimeout = 3 * time.Second
+
+// abandon frees what New has begun when it cannot go on, and returns why it cannot.
+func (s *Server) abandon(why error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), abandonTimeout)
+	defer cancel()
+	return errors.Join(fmt.Errorf("node: %w", why), s.closeRest(ctx))
 }
 
 // randomSuffix tells nodes on one host apart.
