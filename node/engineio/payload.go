@@ -111,6 +111,20 @@ func decodeBinary(p []byte, protocol int) (packet, error) {
 	return packet{kind: packetOpen + p[0], data: p[1:len(p):len(p)], binary: true}, nil
 }
 
+// sharedBody is the size up to which the packets of a polling body may keep all of it
+// in memory.
+const sharedBody = 4096
+
+// alone returns the packet without the body of n bytes that it came in, if that is
+// much larger: a handler may keep a message for long, and what it keeps is counted by
+// the message's own size.
+func (p packet) alone(n int) packet {
+	if n > sharedBody && p.kind == packetMessage && 2*len(p.data) < n {
+		p.data = bytes.Clone(p.data)
+	}
+	return p
+}
+
 // decodePayload hands the packets of a polling body to each, one after the
 // other. An error of each ends it and is returned; a malformed packet is
 // errParse, after the packets before it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -140,4 +141,31 @@ func FuzzPayload(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A message does not keep the rest of the body in memory that it came in.
+func TestPayload_MessagesAreKeptAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		body     []byte
+		protocol int
+		binary   bool
+	}{
+		"revision 4":         {[]byte("4small\x1e6" + strings.Repeat("x", 100_000)), 4, false},
+		"revision 3":         {[]byte("6:4small100001:6" + strings.Repeat("x", 100_000)), 3, false},
+		"revision 3, binary": {append([]byte("\x01\x06\xff\x04small\x00\x01\x00\x00\x00\x00\x01\xff6"), strings.Repeat("x", 100_000)...), 3, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var kept [][]byte
+			err := decodePayload(c.body, c.protocol, c.binary, func(p packet) error {
+				if p.kind == packetMessage {
+					kept = append(kept, p.alone(len(c.body)).data)
+				}
+				return nil
+			})
+			clear(c.body)
+			if err != nil || len(kept) != 1 || string(kept[0]) != "small" {
+				t.Errorf("kept %q, %v", kept, err)
+			}
+		})
+	}
 }

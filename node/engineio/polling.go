@@ -395,7 +395,7 @@ func (c *Conn) handlePost(w http.ResponseWriter, r *http.Request, p *polling) (r
 	stop := context.AfterFunc(r.Context(), func() { c.end(ReasonTransportError, endDead.because(errPostGone)) })
 	defer stop()
 	c.srv.stats.bytesIn.Add(int64(len(body)))
-	err = decodePayload(body, c.protocol, binary, c.onPacket)
+	err = decodePayload(body, c.protocol, binary, func(p packet) error { return c.onPacket(p.alone(len(body))) })
 	switch {
 	case err == nil:
 		return refusal{}, true
